@@ -1,0 +1,110 @@
+# Everything runs from the checkout in a virtual environment made here; nothing needs to be installed
+# before but Python 3.11 or later (with venv), make and git.
+
+# The interpreter to make the virtual environment with: the first of these that is new enough.
+PYTHON ?=
+candidates = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+
+VENV := .venv
+# The load tests have their own: Locust patches the standard library and hooks into pytest.
+LOADTEST_VENV := .venv-loadtest
+UV_VENV := .venv-uv
+
+bin := $(VENV)/bin
+checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.conf.py
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SECONDARY:
+.DEFAULT_GOAL := help
+.PHONY: help serve test check lint format types imports tests unit integration e2e coverage bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/run.stamp  ## start the service (settings: .env.example; stop with Ctrl-C)
+	@exec $(bin)/python -m service serve
+
+test: lint types imports tests coverage  ## every check: style, types, imports, all tests with coverage
+
+lint: $(VENV)/dev.stamp  ## ruff: rules and format
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+
+format: $(VENV)/dev.stamp  ## rewrite the sources in the one format
+	$(bin)/ruff check --fix-only --quiet .
+	$(bin)/ruff format .
+
+types: $(VENV)/dev.stamp  ## mypy, strict
+	$(bin)/mypy $(checked)
+
+imports: $(VENV)/dev.stamp  ## import-linter: imports point one way
+	PYTHONPATH=. $(bin)/lint-imports
+
+tests: $(VENV)/dev.stamp
+	@rm -rf var/coverage
+	@mkdir -p var/coverage
+	$(bin)/coverage run -m pytest
+
+coverage: $(VENV)/dev.stamp  ## the figure of the last run of all tests, processes included
+	@$(bin)/coverage combine --quiet 2>/dev/null || test -f var/coverage/data
+	$(bin)/coverage report
+
+unit integration e2e: %: $(VENV)/dev.stamp
+	$(bin)/python -m pytest tests/$@
+unit:  ## only the tests of single units
+integration:  ## only the tests with real processes
+e2e:  ## only the tests with a real Gunicorn
+
+bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one table, and JSON
+	$(LOADTEST_VENV)/bin/python loadtests/bench_engine.py $(ARGS)
+
+# `make lock` keeps the versions that are locked and still fit; `make lock LOCK=--upgrade` takes the newest.
+# Where the packages came from is left out: a mirror that you use never ends up in the files.
+lock: $(UV_VENV)/uv.stamp  ## lock the versions anew after a change of pyproject.toml
+	@$(call compile,run)
+	@$(call compile,dev,--extra dev -c requirements/run.txt)
+	@$(call compile,loadtest,--extra loadtest -c requirements/run.txt)
+
+clean:  ## remove what can be made again (not var/, where the service keeps its data)
+	rm -rf $(VENV) $(LOADTEST_VENV) $(UV_VENV) var/coverage .mypy_cache .ruff_cache .pytest_cache \
+	    .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------------------ how it is made
+
+# One version for every Python (--fork-strategy fewest): the tests on one tell about the other.
+compile = $(UV_VENV)/bin/uv pip compile --quiet --universal \
+    --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command 'make lock' $(LOCK) $(2) -o requirements/$(1).txt pyproject.toml
+pip = bin/python -m pip install --quiet --disable-pip-version-check
+
+# The second call finds the stamp newer than the lock and does nothing; a changed lock installs again.
+$(VENV)/%.stamp: requirements/%.txt | $(VENV)/made.stamp
+	@echo "installing what is locked in $<"
+	@$(VENV)/$(pip) --require-hashes -r $<
+	@touch $@
+
+$(LOADTEST_VENV)/%.stamp: requirements/%.txt | $(LOADTEST_VENV)/made.stamp
+	@echo "installing what is locked in $<"
+	@$(LOADTEST_VENV)/$(pip) --require-hashes -r $<
+	@touch $@
+
+$(UV_VENV)/uv.stamp: | $(UV_VENV)/made.stamp
+	@$(UV_VENV)/$(pip) 'uv>=0.9'
+	@touch $@
+
+%/made.stamp:
+	@for python in $(candidates); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { lacking=$$python; continue; }; \
+	    echo "making $* with $$("$$python" -V)"; \
+	    "$$python" -m venv --clear $* && touch $@ && exit 0; \
+	    exit 1; \
+	done; \
+	if [ -n "$$lacking" ]; then \
+	    echo "error: $$lacking has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	else \
+	    echo "error: Python 3.11 or later is needed; tried: $(candidates)." \
+	        "Name one with make PYTHON=/path/to/python3" >&2; \
+	fi; exit 1

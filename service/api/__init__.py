@@ -1,0 +1,7 @@
+"""HTTP in, HTTP out; the only room that knows Flask.
+
+request ─> requests: id, clock ─> tasks, samples, ops ─> engine ─> results ─> response
+                                │                               (JSON or bytes)
+                                ├─ bodies: bounded bytes
+                                └─ problems: whatever was raised, as RFC 9457
+"""

@@ -1,0 +1,56 @@
+"""A task's arguments from whatever form of body it takes.
+
+application/json      one object, checked strictly from its bytes; ``bytes`` as base64
+multipart/form-data   files as they are, other fields as text
+image/*, …            the body is the task's only required ``bytes``; the rest stands in the query
+
+The last two are for tasks with such a parameter. Text is read as what it should be: "3" as an integer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Request
+from werkzeug.datastructures import MultiDict
+
+from service.api.bodies import parse_multipart, read_body
+from service.api.problems import WrongMediaType
+from service.tasks.contract import Contract
+
+_JSON = "application/json"
+_MULTIPART = "multipart/form-data"
+_RAW = ("application/octet-stream", "image/*", "audio/*", "video/*")
+
+
+def read_arguments(contract: Contract, request: Request, limit: int) -> dict[str, Any]:
+    """Return keyword arguments that fit; a body without a media type is taken for JSON.
+
+    Raises ``WrongMediaType``, ``BodyTooLarge``, ``MalformedBody``, ``MalformedJson`` or ``InvalidArguments``.
+    """
+    media_type = request.mimetype or _JSON
+    if not _is_accepted(contract, media_type):
+        raise WrongMediaType(media_type, accepted(contract))
+    body = read_body(request, limit)
+    if media_type == _JSON:
+        return contract.validate_json(body)
+    if media_type == _MULTIPART:
+        fields, files = parse_multipart(request, body)
+        contents = MultiDict((name, file.read()) for name, file in files.items(multi=True))
+        return contract.validate_text(_values(fields) | _values(contents))
+    return contract.validate_text(_values(request.args) | {str(contract.upload): body})
+
+
+def accepted(contract: Contract) -> list[str]:
+    """Return the media types that a task takes."""
+    return [_JSON] if contract.upload is None else [_JSON, _MULTIPART, *_RAW]
+
+
+def _is_accepted(contract: Contract, media_type: str) -> bool:
+    family = media_type.partition("/")[0] + "/*"
+    return not {media_type, family}.isdisjoint(accepted(contract))
+
+
+def _values(fields: MultiDict[str, Any]) -> dict[str, Any]:
+    """Return each field's value, or the list of its values when it is given more than once."""
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.lists()}

@@ -1,0 +1,47 @@
+"""From a request to the engine and back: the calls one request makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any
+
+from flask import current_app
+
+from service.api.requests import trace
+from service.engine.base import Call, Engine, Outcome
+from service.tasks.contract import Contract
+from service.tasks.registry import Task
+
+
+def engine() -> Engine:
+    """Return the application's engine."""
+    found: Engine = current_app.extensions["everycore.engine"]
+    return found
+
+
+def contracts() -> Mapping[str, Contract]:
+    """Return every task's contract, by name."""
+    found: Mapping[str, Contract] = current_app.extensions["everycore.contracts"]
+    return found
+
+
+def run(task: Task, arguments: Iterable[Mapping[str, Any]], deadline: float) -> list[Outcome]:
+    """Run a task once for each set of arguments; return the outcomes in order of completion.
+
+    The first error is raised, and what has not ended by then is stopped.
+    """
+    known = trace()
+    known.task = task.name
+    calls = [Call(task.name, args, i, known.id, task.timeout) for i, args in enumerate(arguments)]
+    # An abandoned run has to stop now, not whenever the last traceback that knows it is forgotten.
+    with closing(engine().run(calls, deadline=deadline)) as outcomes:
+        done: list[Outcome] = []
+        try:
+            for outcome in outcomes:
+                done.append(outcome)
+                outcome.result()
+        finally:
+            if done:
+                known.ran([outcome.timing for outcome in done])
+        return done

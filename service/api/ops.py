@@ -1,0 +1,39 @@
+"""For whoever operates the service: is it alive, is it ready, where does everything stand."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, url_for
+
+from service.api import calls
+from service.api.results import json_response
+
+bp = Blueprint("ops", __name__)
+
+
+@bp.get("/")
+def index() -> Response:
+    """Show the way to everything else."""
+    links = {
+        "tasks": "tasks.index",
+        "concurrent_cpu_tasks": "samples.concurrent_cpu_tasks",
+        "parallel_data_processing": "samples.parallel_data_processing",
+        "healthz": "ops.healthz",
+        "readyz": "ops.readyz",
+    }
+    return json_response({"service": "everycore", "links": {name: url_for(to) for name, to in links.items()}})
+
+
+@bp.get("/healthz")
+def healthz() -> Response:
+    """Say that this process answers; touches nothing else."""
+    return json_response({"status": "ok"})
+
+
+@bp.get("/readyz")
+def readyz() -> Response:
+    """Say whether work is taken, and what was looked at to know."""
+    stopping = calls.engine().closed
+    ready = bool(calls.contracts()) and not stopping
+    checks = {"tasks": len(calls.contracts()), "engine": "stopping" if stopping else "running"}
+    status = "ready" if ready else "unavailable"
+    return json_response({"status": status, "checks": checks}, 200 if ready else 503)

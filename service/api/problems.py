@@ -1,0 +1,169 @@
+"""Every error as an RFC 9457 problem document: one table from class to status."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug import exceptions as http
+
+from service import errors
+from service.api.results import dumps
+from service.tasks import InvalidInput
+from service.tasks.contract import InvalidArguments, MalformedJson
+from service.telemetry.logs import get_logger
+
+_log = get_logger()
+
+
+class RequestError(errors.EverycoreError):
+    """The request can't be served as it was sent."""
+
+
+class InvalidHeader(RequestError):
+    """A header has a value that is not allowed."""
+
+
+class MalformedBody(RequestError):
+    """The body is cut off, or not what its media type says."""
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than ``SERVICE_MAX_BODY``."""
+
+    def __init__(self, limit: int) -> None:
+        """``limit`` is in bytes."""
+        super().__init__(f"the body is larger than the {limit} bytes that are taken")
+        self.limit = limit
+
+
+class WrongMediaType(RequestError):
+    """The body has a media type that the task does not take."""
+
+    def __init__(self, given: str, accepted: Sequence[str]) -> None:
+        """Name what was sent and what would do."""
+        got = f"not {given}" if given else "and the request names none"
+        super().__init__(f"the body must be {' or '.join(accepted)}, {got}")
+        self.accepted = accepted
+
+
+class ResultNotJson(errors.EverycoreError):
+    """The task's result has no form in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem."""
+
+    status: int
+    slug: str
+    title: str
+
+
+TABLE: dict[type[Exception], Kind] = {
+    MalformedJson: Kind(400, "malformed-json", "The body is not JSON"),
+    MalformedBody: Kind(400, "malformed-body", "The body can't be read"),
+    InvalidHeader: Kind(400, "invalid-header", "A header can't be used"),
+    http.BadRequest: Kind(400, "bad-request", "The request can't be understood"),
+    errors.TaskNotFound: Kind(404, "task-not-found", "There is no such task"),
+    http.NotFound: Kind(404, "not-found", "There is nothing here"),
+    http.MethodNotAllowed: Kind(405, "method-not-allowed", "That method is not allowed here"),
+    errors.Cancelled: Kind(409, "cancelled", "The call was cancelled"),
+    BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    http.RequestEntityTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    WrongMediaType: Kind(415, "unsupported-media-type", "The task does not take this media type"),
+    InvalidArguments: Kind(422, "validation", "The arguments don't fit the task"),
+    InvalidInput: Kind(422, "invalid-input", "The task can't use this input"),
+    errors.TaskFailed: Kind(500, "task-failed", "The task failed"),
+    errors.TaskCrashed: Kind(500, "task-crashed", "The task's process died"),
+    errors.NotSerializable: Kind(500, "result-not-serializable", "The result can't be sent"),
+    ResultNotJson: Kind(500, "result-not-serializable", "The result can't be sent"),
+    errors.Saturated: Kind(503, "saturated", "The service is full"),
+    errors.Stopping: Kind(503, "stopping", "The service is stopping"),
+    errors.EngineUnavailable: Kind(503, "unavailable", "The service takes no work now"),
+    errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The call took too long"),
+    errors.MemoryLimitExceeded: Kind(507, "memory-limit-exceeded", "The call took too much memory"),
+    Exception: Kind(500, "internal-error", "Something went wrong here"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a client is told about an error."""
+
+    kind: Kind
+    detail: str
+    errors: Sequence[Mapping[str, Any]] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """Build the problem document."""
+        document = {
+            "type": f"/problems/{self.kind.slug}",
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": request.path,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        body = dumps(document)
+        return Response(body, self.kind.status, self.headers, content_type="application/problem+json")
+
+
+def describe(error: Exception) -> Problem:
+    """Find what a client is told about an error: never a stack trace, nothing of what is not ours."""
+    if isinstance(error, http.HTTPException):
+        return _describe_http(error)
+    if isinstance(error, errors.TaskFailed) and error.exception == InvalidInput.__name__:
+        return Problem(TABLE[InvalidInput], error.message)
+    kind = _kind_of(error)
+    if not isinstance(error, errors.EverycoreError):
+        return Problem(kind, "the error has been logged under this request's id")
+    return Problem(kind, str(error), getattr(error, "errors", ()), _headers_for(error))
+
+
+def install(app: Flask) -> None:
+    """Answer whatever a view raises with its problem document."""
+    app.register_error_handler(Exception, handle)
+
+
+def handle(error: Exception) -> Response:
+    """Log what an operator should see, and build the response."""
+    note(error)
+    return describe(error).response()
+
+
+def note(error: Exception) -> None:
+    """Log what is the service's or the task's fault, with its traceback."""
+    if isinstance(error, errors.TaskFailed):
+        if error.exception != InvalidInput.__name__:
+            _log.warning("task failed", error=str(error), traceback=error.traceback)
+    elif not isinstance(error, errors.EverycoreError | http.HTTPException):
+        _log.error("internal error", exc_info=error)
+
+
+def _kind_of(error: Exception) -> Kind:
+    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+
+
+def _headers_for(error: Exception) -> dict[str, str]:
+    if isinstance(error, errors.Saturated):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    if isinstance(error, BodyTooLarge):
+        # The rest of the body is under way, and nobody reads it. Gunicorn closes then without being told.
+        return {"Connection": "close"}
+    return {}
+
+
+def _describe_http(error: http.HTTPException) -> Problem:
+    status = error.code or 500
+    kind = next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE and cls is not Exception), None)
+    if kind is None:
+        kind = Kind(status, re.sub("[^a-z]+", "-", error.name.lower()), error.name)
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return Problem(kind, error.description or error.name, (), headers)

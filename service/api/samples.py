@@ -1,0 +1,82 @@
+"""The samples that Everycore started from: their paths and their JSON, on the kept pool."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, request
+
+from service.api import calls, problems, requests, results
+from service.tasks import registry
+
+bp = Blueprint("samples", __name__)
+
+DEFAULT_N = (10_000_000, 8_000_000, 12_000_000, 9_000_000)
+DEFAULT_ITEMS = tuple(range(1, 11))
+
+MAX_N = 100_000_000
+MAX_ITEM = 10**18 - 1
+
+_INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
+
+
+class InvalidQuery(problems.RequestError):
+    """The query holds something that the sample does not take."""
+
+
+@bp.get("/concurrent_cpu_tasks/")
+def concurrent_cpu_tasks() -> Response:
+    """Sum squares up to each ``n`` in parallel; results in order of completion."""
+    numbers = _integers("n", DEFAULT_N, most=64, between=(0, MAX_N))
+    outcomes = calls.run(
+        registry.get("sum_of_squares"),
+        [{"n": n} for n in numbers],
+        requests.deadline(request),
+    )
+    return _answer([outcome.value for outcome in outcomes])
+
+
+@bp.get("/parallel_data_processing/")
+def parallel_data_processing() -> Response:
+    """Process each ``item`` in parallel; results in the order of the items."""
+    items = _integers("item", DEFAULT_ITEMS, most=1000, between=(-MAX_ITEM, MAX_ITEM))
+    outcomes = calls.run(
+        registry.get("process_data"),
+        [{"item": item} for item in items],
+        requests.deadline(request),
+    )
+    return _answer([outcome.value for outcome in sorted(outcomes, key=lambda outcome: outcome.index)])
+
+
+@bp.errorhandler(Exception)
+def say_error(error: Exception) -> Response:
+    """Answer an error in the samples' own form, with the status it has everywhere."""
+    if isinstance(error, InvalidQuery):
+        return results.json_response({"error": str(error)}, 400)
+    problems.note(error)
+    problem = problems.describe(error)
+    response = results.json_response({"error": problem.detail}, problem.kind.status)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _answer(values: list[object]) -> Response:
+    return results.json_response({"results": values, "total_time": requests.trace().total})
+
+
+def _integers(name: str, default: Sequence[int], *, most: int, between: tuple[int, int]) -> Sequence[int]:
+    """Return the query's integers of that name, or the sample's own."""
+    if unknown := sorted(set(request.args) - {name}):
+        raise InvalidQuery(f"unknown parameter {unknown[0]!r}; this sample takes only {name!r}")
+    texts = request.args.getlist(name)
+    if len(texts) > most:
+        raise InvalidQuery(f"{name!r} is given {len(texts)} times; at most {most} are taken")
+    return [_integer(name, text, *between) for text in texts] or default
+
+
+def _integer(name: str, text: str, least: int, most: int) -> int:
+    if _INTEGER.fullmatch(text) and least <= (number := int(text)) <= most:
+        return number
+    raise InvalidQuery(f"{name!r} must be an integer from {least} to {most}, not {reprlib.repr(text)}")

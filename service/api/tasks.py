@@ -1,0 +1,79 @@
+"""Tasks over HTTP: what there is, and running one.
+
+POST body ─> read_arguments ─> engine ─┬─ bytes: as they are, with their media type
+                                   └─ anything else: {"task", "result", "timing"}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from service.api import calls, requests, results
+from service.api.arguments import accepted, read_arguments
+from service.api.problems import ResultNotJson
+from service.engine.base import Outcome
+from service.errors import TaskNotFound
+from service.tasks.contract import Contract
+
+bp = Blueprint("tasks", __name__, url_prefix="/v1/tasks")
+
+
+@bp.get("")
+def index() -> Response:
+    """List every task."""
+    return results.json_response({"tasks": [_describe(contract) for contract in calls.contracts().values()]})
+
+
+@bp.get("/<name>")
+def show(name: str) -> Response:
+    """Tell what one task takes and returns."""
+    return results.json_response(_describe(_contract(name)))
+
+
+@bp.post("/<name>")
+def run(name: str) -> Response:
+    """Run one task and answer with its result."""
+    contract = _contract(name)
+    deadline = requests.deadline(request)
+    arguments = read_arguments(contract, request, int(requests.settings().max_body))
+    (outcome,) = calls.run(contract.task, [arguments], deadline)
+    if isinstance(outcome.value, bytes | bytearray | memoryview):
+        return Response(bytes(outcome.value), content_type=contract.task.media_type_of(arguments))
+    return _answer(name, outcome)
+
+
+def _contract(name: str) -> Contract:
+    try:
+        return calls.contracts()[name]
+    except KeyError:
+        raise TaskNotFound(name) from None
+
+
+def _describe(contract: Contract) -> dict[str, Any]:
+    task = contract.task
+    return {
+        "name": task.name,
+        "href": url_for("tasks.show", name=task.name),
+        "description": task.description,
+        "cpu": task.cpu,
+        "timeout": task.timeout,
+        "accepts": accepted(contract),
+        "arguments": contract.arguments,
+        "result": contract.result,
+    }
+
+
+def _answer(name: str, outcome: Outcome) -> Response:
+    timing = {
+        "queued": outcome.timing.wait,
+        "run": outcome.timing.run,
+        "cpu": outcome.timing.cpu,
+        "total": requests.trace().total,
+        "pid": outcome.timing.pid,
+    }
+    try:
+        return results.json_response({"task": name, "result": outcome.value, "timing": timing})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ResultNotJson(f"the result has no form in JSON: {error}") from error

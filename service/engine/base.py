@@ -1,0 +1,106 @@
+"""What an engine is: one verb over calls and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from service.errors import CallError
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a registered task; what crosses into a pool process."""
+
+    #: Name of a registered task, never a function object.
+    task: str
+    #: Keyword arguments, already validated.
+    args: Mapping[str, Any] = field(default_factory=dict)
+    #: Position in the run; the outcome carries it back.
+    index: int = 0
+    #: Id of the request that asked, for the logs.
+    request_id: str = ""
+    #: Seconds the call may run once it has started; ``None`` for no limit but the run's deadline.
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When and where a call ran. Times are ``time.monotonic()`` seconds, the same clock in every process."""
+
+    #: Process that ran it; 0 when none did.
+    pid: int
+    #: When the run took the call in.
+    queued: float
+    #: When the task began.
+    started: float
+    #: When it ended.
+    finished: float
+    #: CPU seconds it took (user and system, all threads of its process).
+    cpu: float = 0.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds between being taken in and being started."""
+        return self.started - self.queued
+
+    @property
+    def run(self) -> float:
+        """Seconds from start to end."""
+        return self.finished - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one call ended: a value or an error, and when."""
+
+    index: int
+    timing: Timing
+    value: Any = None
+    error: CallError | None = None
+
+    def result(self) -> Any:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a running task said before it ended."""
+
+    index: int
+    #: ``"progress"``, for one.
+    kind: str
+    data: Any
+
+
+OnEvent = Callable[[Event], None]
+
+
+class Engine(Protocol):
+    """Runs calls somewhere with many cores."""
+
+    def run(
+        self, calls: Iterable[Call], *, deadline: float, on_event: OnEvent | None = None
+    ) -> Generator[Outcome, None, None]:
+        """Yield one outcome per call, in order of completion.
+
+        ``calls`` is consumed lazily, a little ahead of the outcomes. ``deadline`` is a
+        ``time.monotonic()`` time; what runs then is killed, what waits then is not started.
+        Closing the iterator stops what is left.
+
+        Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all.
+        """
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more work."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything and free every process; a second call does nothing."""
+        ...

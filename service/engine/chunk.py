@@ -1,0 +1,129 @@
+"""Calls that one pool process was sent together, and what is known about them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from service.engine import child
+from service.engine.base import Call, Outcome, Timing
+from service.engine.estimates import CHUNK_SECONDS
+from service.engine.process import PoolProcess
+from service.errors import CallError, MemoryLimitExceeded, NotSerializable, TaskFailed
+
+
+@dataclass(slots=True)
+class Pending:
+    """A call that waits for its turn."""
+
+    call: Call
+    #: When the run took it in.
+    queued: float
+    #: How many processes died that had it and had begun no call.
+    tries: int = 0
+    #: It travels alone, for a chunk with it could not be sent or read.
+    alone: bool = False
+
+    def unrun(self, error: CallError) -> Outcome:
+        """Return the outcome of a call that never ran."""
+        now = time.monotonic()
+        return Outcome(self.call.index, Timing(0, self.queued, now, now), error=error)
+
+
+class Chunk:
+    """Calls of one task in a pool process.
+
+    The process begins them in order. ``kept`` of them are still its own; the ones behind were taken back.
+    ``done`` have ended and were read. If there is one between the two, it may be running.
+    """
+
+    def __init__(
+        self, process: PoolProcess, calls: list[Pending], sent: float, patience: float, limit: int | None
+    ) -> None:
+        """Note that ``calls`` were sent at ``sent`` or just after, and are late ``patience`` seconds later.
+
+        ``limit`` is the memory limit of the process, in bytes.
+        """
+        self.process = process
+        self.calls = calls
+        self.kept = len(calls)
+        self.done = 0
+        #: Seconds that the calls which are done ran.
+        self.spent = 0.0
+        #: When the calls not begun should be given to others.
+        self.late = sent + patience
+        # The call that runs now began later than this; an earlier start is another call's.
+        self._mark = sent
+        self._memory_limit = limit
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.calls[0].call.task
+
+    def take_back(self) -> list[Pending]:
+        """Take the calls not begun away from the process."""
+        self.kept -= self.process.take_back()
+        back = self.calls[self.kept :]
+        del self.calls[self.kept :]
+        return back
+
+    def read(self) -> list[Outcome]:
+        """Return the outcomes that came since the last time."""
+        return [self._outcome() for _ in range(self.process.responses.unread)]
+
+    def _outcome(self) -> Outcome:
+        pending = self.calls[self.done]
+        try:
+            status, value, (started, finished, cpu) = self.process.responses.load()
+        except Exception as error:  # noqa: BLE001 - unpickling runs code of the user's
+            status, value = child.UNSENDABLE, f"{type(error).__name__}: {error}"
+            started = finished = time.monotonic()
+            cpu = 0.0
+        self.done += 1
+        self.spent += finished - started
+        self._mark = finished
+        timing = Timing(self.process.pid, pending.queued, started, finished, cpu)
+        if status == child.OK:
+            return Outcome(pending.call.index, timing, value)
+        return Outcome(pending.call.index, timing, error=self._error(status, value))
+
+    def _error(self, status: int, value: Any) -> CallError:
+        if status == child.FAILED:
+            return TaskFailed(*value)
+        if status == child.UNSENDABLE:
+            return NotSerializable("result", value)
+        self.process.worn = True  # what it could not have may have left it in pieces
+        return MemoryLimitExceeded(self._memory_limit)
+
+    def outcome_of_running(self, error: CallError) -> Outcome:
+        """Return the outcome of the call that was running when its process ended."""
+        pending, now = self.calls[self.done], time.monotonic()
+        self.done += 1
+        timing = Timing(self.process.pid, pending.queued, self.started or now, now)
+        return Outcome(pending.call.index, timing, error=error)
+
+    @property
+    def started(self) -> float | None:
+        """When the call that runs now began; ``None`` when none is known to run."""
+        started = self.process.responses.started
+        return started if self.done < self.kept and started >= self._mark else None
+
+    def overdue(self, now: float) -> float | None:
+        """Return the limit, in seconds, that the running call has passed."""
+        if (started := self.started) is None:
+            return None
+        limit = self.calls[self.done].call.timeout
+        return limit if limit is not None and now >= started + limit else None
+
+    def next_look(self, now: float) -> float:
+        """Return when to look after it, should it say nothing."""
+        look = math.inf
+        if self.kept - self.done > 1:
+            look = min(now + CHUNK_SECONDS, max(self.late, now))
+        if self.done < self.kept and (limit := self.calls[self.done].call.timeout) is not None:
+            # One that has not begun yet can't be overdue before this either.
+            look = min(look, max((self.started or self._mark) + limit, now + 0.001))
+        return look

@@ -1,0 +1,85 @@
+"""An engine for tests: the same verb, in this process, one call after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Generator, Iterable, Mapping
+
+from service.engine.base import Call, Event, OnEvent, Outcome, Timing
+from service.errors import (
+    CallError,
+    DeadlineExceeded,
+    EngineUnavailable,
+    MemoryLimitExceeded,
+    Stopping,
+    TaskFailed,
+)
+from service.tasks import registry
+from service.tasks.progress import emitter
+
+
+class FakeEngine:
+    """Runs calls in the caller's thread, and ends them as it is told."""
+
+    def __init__(self, errors: Mapping[str, CallError | EngineUnavailable] | None = None) -> None:
+        """``errors`` says, by name of task, how its calls end without being run."""
+        self._errors = errors or {}
+        #: Every call that was taken in, for a test to look at.
+        self.calls: list[Call] = []
+        #: The deadline of the latest run.
+        self.deadline = 0.0
+        #: Whether it takes no more work.
+        self.closed = False
+
+    def run(
+        self, calls: Iterable[Call], *, deadline: float, on_event: OnEvent | None = None
+    ) -> Generator[Outcome, None, None]:
+        """Yield one outcome per call, in the order of the calls."""
+        if self.closed:
+            raise Stopping
+        self.deadline = deadline
+        begun = time.monotonic()
+        for call in calls:
+            self.calls.append(call)
+            yield self._outcome(call, begun, deadline, on_event)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self.closed = True
+
+    def _outcome(self, call: Call, begun: float, deadline: float, on_event: OnEvent | None) -> Outcome:
+        started, cpu = time.monotonic(), time.thread_time()
+        value, error = None, self._canned(call)
+        if error is None and started >= deadline:
+            error = DeadlineExceeded(max(deadline - begun, 0.0), started=False)
+        if error is None:
+            value, error = _execute(call, on_event)
+        finished = time.monotonic()
+        if error is None and finished >= deadline:
+            value, error = None, DeadlineExceeded(deadline - begun, started=True)
+        timing = Timing(os.getpid(), begun, started, finished, time.thread_time() - cpu)
+        return Outcome(call.index, timing, value, error)
+
+    def _canned(self, call: Call) -> CallError | None:
+        error = self._errors.get(call.task)
+        if isinstance(error, EngineUnavailable):
+            raise error
+        return error
+
+
+def _execute(call: Call, on_event: OnEvent | None) -> tuple[object, CallError | None]:
+    def emit(kind: str, data: object) -> None:
+        if on_event is not None:
+            on_event(Event(call.index, kind, data))
+
+    token = emitter.set(emit)
+    try:
+        return registry.get(call.task).function(**call.args), None
+    except MemoryError:
+        return None, MemoryLimitExceeded(None)
+    except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
+        return None, TaskFailed(type(error).__name__, str(error), traceback.format_exc())
+    finally:
+        emitter.reset(token)

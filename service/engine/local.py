@@ -1,0 +1,102 @@
+"""The engine of one Gunicorn worker: a lazily created pool of processes on this machine.
+
+local   the engine: makes the pool on first use, after the fork of the worker
+run     one run in its request's thread: cuts calls into chunks, minds deadlines
+chunk   the calls a process was sent, and what became of them
+pool    processes and the line of those who wait; slots: the CPU budget of the machine
+process one pool process seen from here; spawner: where it comes from
+------  pipes and shared memory: transport
+child   what runs in the pool process; forkserver: what it is forked from
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.engine.base import Call, OnEvent, Outcome
+from service.engine.pool import Pool
+from service.engine.run import Run
+from service.errors import Stopping
+
+
+class LocalEngine:
+    """Runs calls on pool processes of this worker; any thread may use it."""
+
+    def __init__(
+        self,
+        *,
+        modules: Sequence[str] = (),
+        processes: int,
+        cpu_slots: int,
+        runtime_dir: Path,
+        idle_seconds: float = 60.0,
+        recycle_calls: int = 0,
+        memory_limit: int | None = None,
+        queue_limit: int = 256,
+        queue_timeout: float = 10.0,
+    ) -> None:
+        """Start nothing yet.
+
+        ``modules`` are imported beside the built-in tasks. At most ``processes`` processes live here,
+        and at most ``cpu_slots`` calls compute at once among all that share ``runtime_dir``. A process
+        ends after ``idle_seconds`` without work or, unless 0, after ``recycle_calls`` calls; it may
+        allocate ``memory_limit`` bytes beyond what it starts with. At most ``queue_limit`` runs wait for
+        a first process, for at most ``queue_timeout`` seconds.
+        """
+        self._pool_arguments: dict[str, Any] = {
+            "modules": tuple(modules),
+            "processes": processes,
+            "cpu_slots": cpu_slots,
+            "runtime_dir": runtime_dir,
+            "idle_seconds": idle_seconds,
+            "recycle_calls": recycle_calls,
+            "memory_limit": memory_limit,
+            "queue_limit": queue_limit,
+        }
+        self._queue_timeout = queue_timeout
+        self._lock = threading.Lock()
+        self._pool: Pool | None = None
+        self._owner = 0
+        self._closed = False
+
+    def run(
+        self, calls: Iterable[Call], *, deadline: float, on_event: OnEvent | None = None
+    ) -> Generator[Outcome, None, None]:
+        """Yield one outcome per call, in order of completion; see ``base.Engine``."""
+        run = Run(
+            self._ensure_pool(),
+            calls,
+            deadline=deadline,
+            queue_timeout=self._queue_timeout,
+            on_event=on_event,
+        )
+        return run.outcomes()
+
+    def _ensure_pool(self) -> Pool:
+        pool = self._pool
+        if pool is not None and self._owner == os.getpid():
+            return pool
+        with self._lock:
+            if self._closed:
+                raise Stopping
+            # An engine made before Gunicorn forked its workers has one pool in each of them.
+            if self._pool is None or self._owner != os.getpid():
+                self._pool, self._owner = Pool(**self._pool_arguments), os.getpid()
+            return self._pool
+
+    @property
+    def closed(self) -> bool:
+        """Whether the engine takes no more work."""
+        return self._closed
+
+    def close(self) -> None:
+        """Kill what runs and end every process; a second call does nothing."""
+        with self._lock:
+            self._closed = True
+            pool, self._pool = self._pool, None
+        if pool is not None and self._owner == os.getpid():
+            pool.close()

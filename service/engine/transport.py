@@ -1,0 +1,233 @@
+"""Values between two processes through shared memory, without a lock.
+
+An ``Arena`` is an anonymous memory file (``memfd_create``) that one process appends to and another
+reads. A value is pickled straight into it (protocol 5); large buffers inside it, such as a NumPy
+array's, are copied in once beside the pickle and read in place, without another copy. The memory is
+used again for the next message, so its pages are faulted in once. Nothing of it has a name that could
+be left behind.
+
+    page  | count of committed blocks, start of the running call
+    block | header: length of pickle, number of buffers, end of block
+          | pickle
+          | lengths of the buffers
+          | buffers, each aligned to 64 bytes
+    block | ...
+
+The page makes the writer's progress readable at any time, also after its death: a block is valid once
+it is counted.
+
+Source: PEP 574, "Pickle protocol 5 with out-of-band data".
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import struct
+from typing import Any
+
+_PAGE = struct.Struct("<Qd")
+_COUNT = struct.Struct("<Q")
+_STARTED = struct.Struct("<d")
+_HEADER = struct.Struct("<QQQ")
+
+#: Offset of the first block.
+FIRST = 64
+_STARTED_AT = _COUNT.size
+_ALIGN = 64
+_INITIAL = 64 * 1024
+_SPARE = 4 * 1024 * 1024
+
+#: Buffers below this size travel inside the pickle: looking after a view costs more than the copy.
+OUT_OF_BAND = 32 * 1024
+#: Arenas above this size are given back instead of kept for the next message.
+KEEP = 64 * 1024 * 1024
+
+
+class Arena:
+    """One end of a memory file; either end may be the writer, not both."""
+
+    def __init__(self, fd: int) -> None:
+        """Map the memory file ``fd`` and own it from now on."""
+        self.fd = fd
+        self._map = mmap.mmap(fd, 0)
+        self._held = False
+        self._viewed = False
+        self.reset()
+
+    @classmethod
+    def create(cls) -> Arena:
+        """Return an arena over new memory."""
+        fd = os.memfd_create("everycore", os.MFD_CLOEXEC)
+        os.ftruncate(fd, _INITIAL)
+        return cls(fd)
+
+    # Writing
+
+    def reset(self) -> None:
+        """Forget every block; reading starts at the first again."""
+        self.end = FIRST
+        self._cursor = FIRST
+        self._loaded = 0
+
+    def clear(self) -> None:
+        """As its writer, take back what was committed."""
+        self.reset()
+        _PAGE.pack_into(self._map, 0, 0, 0.0)
+
+    def append(self, value: Any) -> None:
+        """Write ``value`` as one more block; it is not valid before ``commit``.
+
+        Raises whatever pickling it raises, and leaves no trace then.
+        """
+        start, buffers = self.end, []
+
+        def beside(buffer: pickle.PickleBuffer) -> bool:
+            raw = buffer.raw()
+            if raw.nbytes < OUT_OF_BAND:
+                return True
+            buffers.append(raw)
+            return False
+
+        self.end += _HEADER.size
+        try:
+            pickle.Pickler(self, 5, buffer_callback=beside).dump(value)
+            length = self.end - start - _HEADER.size
+            if buffers:
+                self._append_buffers(buffers)
+        except BaseException:
+            self.end = start
+            raise
+        _HEADER.pack_into(self._map, start, length, len(buffers), self.end)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next piece of a pickle; what ``pickle.Pickler`` asks of a file."""
+        stop = self.end + len(data)
+        if stop > len(self._map):
+            self._grow(stop)
+        self._map[self.end : stop] = data
+        self.end = stop
+
+    def _append_buffers(self, buffers: list[memoryview]) -> None:
+        self.write(b"".join(_COUNT.pack(raw.nbytes) for raw in buffers))
+        for raw in buffers:
+            self.end = _aligned(self.end)
+            self.write(raw)
+            raw.release()
+
+    def _grow(self, needed: int) -> None:
+        # Some room to spare keeps the number of remaps small.
+        self._map.resize(_aligned(needed + min(needed, _SPARE)))
+
+    def mark_start(self, when: float) -> None:
+        """Note when the running call began, in ``time.monotonic()`` seconds."""
+        _STARTED.pack_into(self._map, _STARTED_AT, when)
+
+    def commit(self, count: int) -> None:
+        """Make ``count`` blocks valid."""
+        _COUNT.pack_into(self._map, 0, count)
+
+    # Reading
+
+    @property
+    def committed(self) -> int:
+        """How many blocks are valid."""
+        return int(_COUNT.unpack_from(self._map, 0)[0])
+
+    @property
+    def started(self) -> float:
+        """When the running call began."""
+        return float(_STARTED.unpack_from(self._map, _STARTED_AT)[0])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the mapping."""
+        return len(self._map)
+
+    @property
+    def unread(self) -> int:
+        """How many valid blocks were not loaded yet."""
+        return self.committed - self._loaded
+
+    def load(self) -> Any:
+        """Read the next block; large buffers in it are views of the shared memory.
+
+        Raises whatever unpickling raises; the block counts as read all the same.
+        """
+        length, count, end = self._header()
+        start = self._cursor + _HEADER.size
+        stop = start + length
+        self._cursor = end
+        self._loaded += 1
+        if count:
+            return pickle.loads(self._map[start:stop], buffers=self._views(stop, count))
+        if length < OUT_OF_BAND:
+            return pickle.loads(self._map[start:stop])
+        with memoryview(self._map) as whole, whole[start:stop] as stream:
+            return pickle.loads(stream)
+
+    def _header(self) -> tuple[int, int, int]:
+        """Return the header at the cursor, once its whole block is mapped."""
+        if self._cursor + _HEADER.size > len(self._map):
+            self._follow()
+        header = _HEADER.unpack_from(self._map, self._cursor)
+        if header[2] > len(self._map):
+            self._follow()
+        return header
+
+    def _follow(self) -> None:
+        """Map what the writer has added by growing the file."""
+        old = self._map
+        self._map = mmap.mmap(self.fd, 0)
+        try:
+            old.close()
+        except BufferError:
+            self._held = True  # somebody still uses a view; the old mapping goes when the view does
+
+    def _views(self, position: int, count: int) -> list[memoryview]:
+        sizes = [size for (size,) in _COUNT.iter_unpack(self._map[position : position + count * _COUNT.size])]
+        position += count * _COUNT.size
+        whole, views = memoryview(self._map), []
+        self._viewed = True
+        for size in sizes:
+            position = _aligned(position)
+            views.append(whole[position : position + size])
+            position += size
+        return views
+
+    # Using again
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the memory may be written again: no view of it is alive, and it is not too large."""
+        if self._viewed and not _has_views(self._map):
+            self._viewed = False
+        return not (self._held or self._viewed) and len(self._map) <= KEEP
+
+    def close(self) -> None:
+        """Let go of the memory; views of it stay valid."""
+        os.close(self.fd)
+        try:
+            self._map.close()
+        except BufferError:
+            self._held = True
+
+
+def _has_views(mapping: mmap.mmap) -> bool:
+    """Tell whether a view of the mapping is alive.
+
+    ``mmap`` counts its views but does not tell; it refuses to resize while there are any, and it checks
+    that before it looks at the size.
+    """
+    try:
+        mapping.resize(-1)
+    except BufferError:
+        return True
+    except ValueError:
+        return False
+    raise AssertionError  # a negative size is never valid
+
+
+def _aligned(position: int) -> int:
+    return -(-position // _ALIGN) * _ALIGN

@@ -1,0 +1,152 @@
+"""Everything that Everycore raises on purpose.
+
+    EverycoreError
+    |-- ConfigurationError        a setting or a task module can't be used
+    |   `-- TaskModuleError       a task module failed to import; names file and line
+    |-- TaskNotFound              no task has that name
+    |-- CallError                 one call gave no result; its neighbours are not concerned
+    |   |-- TaskFailed            the task raised
+    |   |-- DeadlineExceeded      it ran, or waited, past its deadline
+    |   |-- TaskCrashed           its process died
+    |   |-- MemoryLimitExceeded   it asked for more memory than a pool process may have
+    |   |-- NotSerializable       what it returned, or was given, can't travel between processes
+    |   `-- Cancelled             somebody stopped it
+    `-- EngineUnavailable         the engine takes no more work
+        |-- Saturated             too many calls wait already, or this one waited too long
+        `-- Stopping              the service is shutting down
+
+An error carries its facts as attributes; ``str(error)`` is one sentence for a person. Which HTTP
+status each becomes stands in ``service.api.problems``.
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+class EverycoreError(Exception):
+    """Root of the tree."""
+
+
+class ConfigurationError(EverycoreError):
+    """A setting or a task module can't be used; the message says which and why."""
+
+
+class TaskModuleError(ConfigurationError):
+    """A module named in ``SERVICE_TASK_MODULES`` could not be imported."""
+
+    def __init__(self, module: str, file: str, line: int, cause: str) -> None:
+        """Say where in the user's own code the import went wrong."""
+        super().__init__(f"task module {module!r} failed to import: {file}:{line}: {cause}")
+        self.module = module
+        self.file = file
+        self.line = line
+        self.cause = cause
+
+
+class TaskNotFound(EverycoreError):
+    """No task is registered under that name."""
+
+    def __init__(self, name: str) -> None:
+        """Keep the name that was asked for."""
+        super().__init__(f"there is no task {name!r}")
+        self.name = name
+
+
+class CallError(EverycoreError):
+    """One call gave no result."""
+
+
+class TaskFailed(CallError):
+    """The task raised an exception."""
+
+    def __init__(self, exception: str, message: str, traceback: str = "") -> None:
+        """Keep the exception's type name, its text, and the traceback for the log (never for a client)."""
+        super().__init__(f"{exception}: {message}" if message else exception)
+        self.exception = exception
+        self.message = message
+        self.traceback = traceback
+
+
+class DeadlineExceeded(CallError):
+    """The call did not finish in time and was ended, or was never started."""
+
+    def __init__(self, limit: float, *, started: bool) -> None:
+        """``limit`` is the time it had, in seconds; ``started`` tells whether it ever ran."""
+        what = "ran past its limit" if started else "was not started within its limit"
+        super().__init__(f"the call {what} of {limit:.3g} s")
+        self.limit = limit
+        self.started = started
+
+
+class TaskCrashed(CallError):
+    """The process that ran the call died."""
+
+    def __init__(self, pid: int, exit_code: int | None) -> None:
+        """``exit_code`` is negative for a signal, as in ``subprocess``; ``None`` when nobody could tell."""
+        self.pid = pid
+        self.exit_code = exit_code
+        self.signal = signal_name(exit_code)
+        how = f"by {self.signal}" if self.signal else f"with exit code {exit_code}"
+        super().__init__(
+            f"the process that ran the call died {how if exit_code is not None else 'of an unknown cause'}"
+        )
+
+
+class MemoryLimitExceeded(CallError):
+    """The call asked for more memory than there is for it."""
+
+    def __init__(self, limit: int | None) -> None:
+        """``limit`` is in bytes; ``None`` when it was the machine that had no more."""
+        over = "more memory than there is" if limit is None else f"more than the {limit} bytes it may have"
+        super().__init__(f"the call asked for {over}")
+        self.limit = limit
+
+
+class NotSerializable(CallError):
+    """A result or an argument can't be sent between processes."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        """``what`` is ``"result"`` or ``"arguments"``."""
+        super().__init__(f"the {what} can't be sent between processes: {reason}")
+        self.what = what
+        self.reason = reason
+
+
+class Cancelled(CallError):
+    """The call was stopped before it finished."""
+
+    def __init__(self) -> None:
+        """Nothing more is known."""
+        super().__init__("the call was cancelled")
+
+
+class EngineUnavailable(EverycoreError):
+    """The engine takes no more work now."""
+
+
+class Saturated(EngineUnavailable):
+    """Every slot is busy and the queue is full, or the wait was too long."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        """``retry_after`` is in seconds, an estimate."""
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Stopping(EngineUnavailable):
+    """The service is shutting down."""
+
+    def __init__(self) -> None:
+        """Nothing more is known."""
+        super().__init__("the service is stopping")
+
+
+def signal_name(exit_code: int | None) -> str | None:
+    """``"SIGSEGV"`` for -11; ``None`` for an exit code that is no signal."""
+    if exit_code is None or exit_code >= 0:
+        return None
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"

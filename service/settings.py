@@ -1,0 +1,217 @@
+"""One frozen object with every setting, read from the environment once.
+
+environment, SERVICE_*   ┐
+files named by *_FILE    ├─> load() ─> Settings, or ConfigurationError with every problem
+.env                     ┘
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, overload
+
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service import environment
+from service.cpus import available_cpus
+from service.errors import ConfigurationError
+
+MIB = 1024 * 1024
+LAST_PORT = 65_535
+
+#: A call that ends at its deadline still has to be answered before Gunicorn gives the worker up.
+GRACE = 2.0
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """What can be set; each field is ``SERVICE_`` and its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=environment.PREFIX,
+        env_file=environment.ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    insecure: bool = Field(
+        default=False,
+        description="1 to allow an address that other machines can reach although nobody has to log in.",
+    )
+    bind: str = Field(
+        default="127.0.0.1:8000",
+        description="Where to listen: host:port, [IPv6 address]:port or unix:/path.",
+    )
+    web_workers: int = Field(
+        default_factory=lambda: min(4, available_cpus()),
+        ge=1,
+        le=1000,
+        description="Gunicorn worker processes, 1 to 1000; by default the CPUs available, at most 4.",
+    )
+    web_threads: int = Field(
+        default=16,
+        ge=1,
+        le=1000,
+        description="Requests that each worker handles at once, 1 to 1000.",
+    )
+    cpu_slots: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=10_000,
+        description="Calls that compute at once, service-wide, 1 to 10000; by default the CPUs available.",
+    )
+    pool_processes: int = Field(
+        default_factory=lambda: max(8, available_cpus()),
+        ge=1,
+        le=10_000,
+        description="Most pool processes of one worker, 1 to 10000; by default the CPUs, at least 8.",
+    )
+    pool_idle_seconds: Seconds = Field(
+        default=60,
+        description="Seconds after which an idle pool process is let go, more than 0.",
+    )
+    pool_recycle_calls: int = Field(
+        default=100_000,
+        ge=0,
+        description="Calls after which a pool process is replaced by a fresh one; 0 for never.",
+    )
+    task_modules: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Your own task modules, as for import, separated by commas; found by way of PYTHONPATH.",
+    )
+    request_timeout_max: Seconds = Field(
+        default=300,
+        le=86_400,
+        description="Most seconds that a request may ask for in Request-Timeout, up to 86400.",
+    )
+    request_timeout: Seconds = Field(
+        default_factory=lambda data: min(30.0, data.get("request_timeout_max", 30.0)),
+        description="Seconds a request may take when it does not say, up to SERVICE_REQUEST_TIMEOUT_MAX.",
+    )
+    graceful_timeout: Seconds = Field(
+        default_factory=lambda data: data.get("request_timeout_max", 300.0) + 5,
+        description="Seconds a stop waits for running requests; at least SERVICE_REQUEST_TIMEOUT_MAX + 2,"
+        " so that each reaches its own deadline first; + 5 by default.",
+    )
+    queue_limit: int = Field(
+        default=256,
+        ge=0,
+        description="Requests of one worker that may wait for a pool process or a slot; one more gets 503.",
+    )
+    queue_timeout: Seconds = Field(
+        default=10,
+        description="Seconds a request may wait so before it gets 503, more than 0.",
+    )
+    max_body: ByteSize = Field(
+        default=ByteSize(32 * MIB),
+        ge=1,
+        description="Largest request body, in bytes or as 32MiB, 32MB.",
+    )
+    memory_limit: ByteSize | None = Field(
+        default=None,
+        ge=16 * MIB,
+        description="Memory a pool process may take beyond its first, 16MiB or more; by default no limit.",
+    )
+    runtime_dir: Path = Field(
+        default=Path("var/run"),
+        description="Folder for the lock files that the processes of one service share; made if missing.",
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto",
+        description="console (for people), json (for machines) or auto: console on a terminal, else json.",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info",
+        description="Least level that is logged: debug, info, warning or error.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of secrets; not used
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the files of ``_FILE`` variables in the place of a folder of secrets."""
+        return init_settings, env_settings, dotenv_settings, environment.SecretFiles(settings_cls)
+
+    @field_validator("bind")
+    @classmethod
+    def _bind_is_an_address(cls, value: str, info: ValidationInfo) -> str:
+        if value.startswith("unix:"):
+            return value
+        host, colon, port = value.rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > LAST_PORT:
+            raise ValueError("it must be host:port, with a port from 0 to 65535")
+        if not _is_loopback(host.strip("[]")) and not info.data.get("insecure", True):
+            raise ValueError(
+                "other machines could reach that address, and nobody has to log in;"
+                " use 127.0.0.1, or say SERVICE_INSECURE=1 if you mean it",
+            )
+        return value
+
+    @field_validator("task_modules")
+    @classmethod
+    def _task_modules_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for module in value:
+            if not all(part.isidentifier() for part in module.split(".")):
+                raise ValueError(f"{module!r} is not the name of a module, such as mytasks or package.tasks")
+        return value
+
+    @field_validator("request_timeout")
+    @classmethod
+    def _request_timeout_within_its_maximum(cls, value: float, info: ValidationInfo) -> float:
+        most = info.data.get("request_timeout_max", value)
+        if value > most:
+            raise ValueError(f"it must be at most SERVICE_REQUEST_TIMEOUT_MAX, {most:g}")
+        return value
+
+    @field_validator("graceful_timeout")
+    @classmethod
+    def _graceful_timeout_beyond_every_deadline(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("request_timeout_max", 0) + GRACE
+        if value < least:
+            raise ValueError(f"it must be at least SERVICE_REQUEST_TIMEOUT_MAX + {GRACE:g}, {least:g}")
+        return value
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+@overload
+def load() -> Settings: ...
+@overload
+def load(settings_class: type[AnySettings]) -> AnySettings: ...
+def load(settings_class: type[Settings] = Settings) -> Settings:
+    """Read and validate the settings; raise ``ConfigurationError`` that names every problem."""
+    fields = settings_class.model_fields
+    problems = environment.unknown(fields)
+    try:
+        settings = settings_class()
+    except ValidationError as error:
+        problems += [environment.explain(fields, problem) for problem in error.errors(include_url=False)]
+    else:
+        if not problems:
+            return settings
+    raise ConfigurationError("\n".join(problems))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

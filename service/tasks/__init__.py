@@ -1,0 +1,17 @@
+"""The public face of Everycore: what a module of tasks imports.
+
+@task(timeout=30)          registers a plain, typed function and returns it unchanged
+progress(3, total=10)      says how far a running task has come
+raise InvalidInput(...)    the input is bad, not the task: the client gets 422, not 500
+
+A decorated function travels ``registry`` (what there is) ``-> contract`` (what it takes, web side
+only) and is called in a pool process with arguments that already fit.
+"""
+
+from __future__ import annotations
+
+from service.tasks.invalid_input import InvalidInput
+from service.tasks.progress import progress
+from service.tasks.registry import task
+
+__all__ = ["InvalidInput", "progress", "task"]

@@ -1,0 +1,132 @@
+"""The table of tasks: ``@task`` fills it, the web side and the pool processes read it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from service.errors import ConfigurationError, TaskModuleError, TaskNotFound
+from service.tasks import signature
+
+#: Modules of the project's own tasks.
+BUILT_IN = ("service.tasks.arithmetic", "service.tasks.images", "service.tasks.samples")
+
+#: A task's name is a segment of a URL.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One registered task."""
+
+    name: str
+    function: Callable[..., Any]
+    #: CPU slots one call takes: 1, or 0 for a task that mostly waits.
+    cpu: int
+    #: Seconds one call may run; ``None`` for the service's own limit.
+    timeout: float | None
+    #: Media type of a ``bytes`` result, or a function that finds it from the call's arguments.
+    media_type: str | Callable[..., str]
+
+    @property
+    def description(self) -> str:
+        """The function's docstring, cleaned."""
+        return inspect.getdoc(self.function) or ""
+
+    def media_type_of(self, args: Mapping[str, Any]) -> str:
+        """Media type of the bytes that a call with these arguments returns."""
+        return self.media_type if isinstance(self.media_type, str) else self.media_type(**args)
+
+
+_tasks: dict[str, Task] = {}
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def task(
+    *,
+    name: str | None = None,
+    cpu: int = 1,
+    timeout: float | None = None,
+    media_type: str | Callable[..., str] = "application/octet-stream",
+) -> Callable[[F], F]:
+    """Register a function as a task and return it unchanged.
+
+    ``name`` defaults to the function's own. ``cpu`` is 1, or 0 for a task that mostly waits.
+    ``timeout`` is in seconds. ``media_type`` describes a ``bytes`` result: a string, or a
+    function that takes the same arguments as the task.
+    """
+    if cpu not in (0, 1):
+        raise ConfigurationError(f"cpu must be 0 or 1, not {cpu!r}")
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout!r}")
+
+    def register(function: F) -> F:
+        signature.check(function)
+        _add(Task(name or function.__name__, function, cpu, timeout, media_type))
+        return function
+
+    return register
+
+
+def _add(entry: Task) -> None:
+    if not _NAME.fullmatch(entry.name):
+        reason = f"its name {entry.name!r} has other characters than A-Z a-z 0-9 _ . -"
+        raise signature.unusable(entry.function, reason)
+    known = _tasks.get(entry.name)
+    if known is not None and _origin(known.function) != _origin(entry.function):
+        raise signature.unusable(
+            entry.function, f"{entry.name!r} is already registered by {_origin(known.function)}"
+        )
+    _tasks[entry.name] = entry
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def get(name: str) -> Task:
+    """Return the task of that name, or raise ``TaskNotFound``."""
+    try:
+        return _tasks[name]
+    except KeyError:
+        raise TaskNotFound(name) from None
+
+
+def all_tasks() -> tuple[Task, ...]:
+    """Return every registered task, by name."""
+    return tuple(_tasks[name] for name in sorted(_tasks))
+
+
+def load(modules: Iterable[str] = ()) -> None:
+    """Import the built-in task modules and the user's own, which registers what they hold.
+
+    Raises ``TaskModuleError`` with the file and line of the user's mistake, ``ConfigurationError``
+    for a module that does not exist.
+    """
+    for module in (*BUILT_IN, *modules):
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise _explain(module, error) from error
+
+
+def _explain(module: str, error: BaseException) -> ConfigurationError:
+    cause = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return TaskModuleError(module, error.filename, error.lineno or 0, cause)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    if not frames:
+        return ConfigurationError(f"task module {module!r} can't be imported: {cause}")
+    return TaskModuleError(module, frames[-1].filename, frames[-1].lineno or 0, cause)
+
+
+def _is_users(filename: str) -> bool:
+    ours = {__file__, signature.__file__, importlib.__file__}
+    return filename not in ours and not filename.startswith("<frozen importlib")

@@ -1,0 +1,122 @@
+"""A real service with everything below it, on a free port, in a folder of its own."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "EVERYCORE_TEST_RUN"
+
+
+class Service:
+    """One running service, its processes and its log."""
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        command: tuple[str, ...],
+        stdin: int = subprocess.DEVNULL,
+        **variables: str,
+    ) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = folder / "log"
+        # Every process below inherits it, whoever its parent becomes: that is how they are found.
+        self._mark = uuid.uuid4().hex
+        environment = {
+            **os.environ,
+            MARK: self._mark,
+            "PYTHONPATH": f"{ROOT}:{folder}",
+            "SERVICE_BIND": f"127.0.0.1:{port}",
+            **variables,
+        }
+        with self.log.open("wb") as log:
+            self.parent = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=folder,
+                env=environment,
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return when it answers; fail with its log when it does not."""
+
+        def answers() -> bool:
+            assert self.parent.poll() is None, self.log.read_text()
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{self.url}/healthz").status_code == 200
+            return False
+
+        wait_until(answers, 30, self.log.read_text)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of this service that lives."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    @property
+    def master(self) -> psutil.Process:
+        """Gunicorn's master process."""
+        (master,) = psutil.Process(self.parent.pid).children()
+        return master
+
+    def workers(self) -> list[psutil.Process]:
+        """Return Gunicorn's worker processes."""
+        return self.master.children()
+
+    def port_is_free(self) -> bool:
+        """Tell whether another service could start on the same port now."""
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", self.port))
+                return True
+        return False
+
+    def assert_gone(self, within: float) -> None:
+        """Wait for every process to be gone and the port to be free; fail after ``within`` seconds."""
+        wait_until(lambda: not self.processes(), within, lambda: f"left: {self.processes()}")
+        assert self.port_is_free()
+
+    def clean_up(self) -> None:
+        """Stop it, and end what is left, so that nothing of a failed test outlives it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.parent.send_signal(signal.SIGINT)
+            self.parent.wait(timeout=5)
+        while left := self.processes():
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+            self.parent.wait()
+
+
+def wait_until(true: Callable[[], bool], within: float, explain: Callable[[], str]) -> None:
+    """Look again and again until something is true; fail after ``within`` seconds."""
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end, explain()
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

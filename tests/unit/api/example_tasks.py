@@ -1,0 +1,75 @@
+"""Tasks that end in every way a task can end."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from service.tasks import InvalidInput, task
+
+
+class Model(BaseModel):
+    n: int
+    when: dt.date
+
+
+@dataclass
+class Pair:
+    left: int
+    right: float
+
+
+@task(name="example.echo", timeout=7)
+def echo(value: Any) -> Any:
+    """Return what is given."""
+    return value
+
+
+@task(name="example.make")
+def make(what: str) -> Any:
+    """Return something of a kind that JSON does not have, or not quite."""
+    kinds: dict[str, Any] = {
+        "big": 10**30,
+        "nan": [float("nan")],
+        "inf": Pair(1, float("inf")),
+        "huge": 10**5000,
+        "object": object(),
+        "model": Model(n=1, when=dt.date(2026, 11, 23)),
+        "dataclass": Pair(1, 0.5),
+        "date": dt.datetime(2026, 11, 23, tzinfo=dt.UTC),
+        "array": np.arange(3),
+        "number": np.int64(3),
+        "set": {1},
+        "inner bytes": [b"\xff"],
+        "surrogate": "\ud800",
+        "none": None,
+        "keys": {(1, 2): 3},
+        "circle": circle(),
+    }
+    return kinds[what]
+
+
+def circle() -> list[Any]:
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+@task(name="example.fail")
+def fail() -> None:
+    """Fail."""
+    raise RuntimeError("secret plan failed")
+
+
+@task(name="example.refuse")
+def refuse() -> None:
+    """Find fault with the input."""
+    raise InvalidInput("the moon is not full")
+
+
+@task(name="example.measure", media_type="text/plain; charset=utf-8")
+def measure(data: bytes, scale: int = 1, tags: tuple[str, ...] = (), *, loud: bool = False) -> bytes:
+    """Tell how long the data is."""
+    return f"{len(data) * scale}{'!' if loud else ''}{''.join(tags)}".encode()

@@ -1,0 +1,177 @@
+"""Every error as a problem document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, abort
+from flask.testing import FlaskClient
+
+from service import errors
+from service.api import problems
+from service.api.problems import TABLE
+from service.engine.fake import FakeEngine
+
+URL = "/v1/tasks/sum_of_squares"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (errors.TaskFailed("KeyError", "'x'", "Traceback: secret"), 500, "task-failed"),
+        (errors.TaskFailed("InvalidInput", "too blue"), 422, "invalid-input"),
+        (errors.TaskCrashed(7, -11), 500, "task-crashed"),
+        (errors.DeadlineExceeded(30, started=True), 504, "deadline-exceeded"),
+        (errors.DeadlineExceeded(30, started=False), 504, "deadline-exceeded"),
+        (errors.MemoryLimitExceeded(1000), 507, "memory-limit-exceeded"),
+        (errors.NotSerializable("result", "a lock"), 500, "result-not-serializable"),
+        (errors.Cancelled(), 409, "cancelled"),
+        (errors.Saturated("too many calls wait", 2.1), 503, "saturated"),
+        (errors.Stopping(), 503, "stopping"),
+        (errors.EngineUnavailable("the cluster is away"), 503, "unavailable"),
+    ],
+)
+def test_each_way_to_end_has_its_status_and_type(
+    make_client: Callable[..., FlaskClient], error: Any, status: int, slug: str
+) -> None:
+    client = make_client(FakeEngine({"sum_of_squares": error}))
+
+    answer = client.post(URL, json={"n": 1})
+
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+    detail = error.message if slug == "invalid-input" else str(error)
+    assert answer.get_json() == {
+        "type": f"/problems/{slug}",
+        "title": answer.get_json()["title"],
+        "status": status,
+        "detail": detail,
+        "instance": URL,
+    }
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(("wait", "seconds"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (2.1, "3")])
+def test_a_full_service_says_when_to_come_again(
+    make_client: Callable[..., FlaskClient], wait: float, seconds: str
+) -> None:
+    client = make_client(FakeEngine({"sum_of_squares": errors.Saturated("full", wait)}))
+
+    assert client.post(URL, json={"n": 1}).headers["Retry-After"] == seconds
+
+
+def test_the_traceback_of_a_task_goes_to_the_log_only(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = client.post("/v1/tasks/example.fail", json={})
+
+    assert answer.get_json()["detail"] == "RuntimeError: secret plan failed"
+    assert "Traceback" not in answer.text
+    assert 'raise RuntimeError(\\"secret plan failed\\")' in capsys.readouterr().out
+
+
+def test_an_input_that_a_task_refuses_is_no_matter_for_the_log(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert client.post("/v1/tasks/example.refuse", json={}).get_json()["detail"] == "the moon is not full"
+    assert "task failed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/v1",
+        "/v1/",
+        "/v1/tasks/",
+        "//v1/tasks",
+        "/v1//tasks",
+        "/healthz/",
+        "/%00",
+        "/../etc/passwd",
+    ],
+)
+def test_an_unknown_path_is_a_problem(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.get_json()["type"] == "/problems/not-found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", URL, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("PUT", URL, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("POST", "/v1/tasks", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/healthz", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/concurrent_cpu_tasks/", {"GET", "HEAD", "OPTIONS"}),
+        ("TRACE", URL, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("BREW", URL, {"GET", "HEAD", "OPTIONS", "POST"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    client: FlaskClient, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = client.open(path, method=method)
+
+    assert answer.status_code == 405
+    assert answer.get_json()["type"] == "/problems/method-not-allowed"
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+def test_a_method_cannot_be_smuggled_in_a_header(client: FlaskClient) -> None:
+    answer = client.get(URL, headers={"X-HTTP-Method-Override": "DELETE"})
+
+    assert answer.status_code == 200
+
+
+def test_an_error_of_our_own_is_logged_and_says_nothing(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a view that breaks
+    def broken() -> str:
+        raise LookupError("secret")
+
+    client.application.add_url_rule("/broken", view_func=broken)
+
+    # When it is called
+    answer = client.get("/broken")
+
+    # Then the client learns that, and the log learns why
+    assert answer.status_code == 500
+    assert answer.get_json()["type"] == "/problems/internal-error"
+    assert "secret" not in answer.text
+    assert answer.headers["X-Request-ID"]
+    assert "LookupError: secret" in capsys.readouterr().out
+
+
+def test_other_http_errors_become_problems_too() -> None:
+    app = Flask("teapot")
+    problems.install(app)
+    app.add_url_rule("/tea", view_func=lambda: abort(418))
+
+    answer = app.test_client().get("/tea")
+
+    assert answer.status_code == 418
+    assert answer.get_json()["type"] == "/problems/i-m-a-teapot"
+    assert answer.content_type == "application/problem+json"
+
+
+def test_every_error_of_the_tree_has_a_status_of_its_own() -> None:
+    def leaves(cls: type[Exception]) -> list[type[Exception]]:
+        below = [leaf for sub in cls.__subclasses__() for leaf in leaves(sub)]
+        return [leaf for leaf in below or [cls] if leaf.__module__ == errors.__name__]
+
+    ours = [leaf for root in (errors.CallError, errors.EngineUnavailable) for leaf in leaves(root)]
+
+    assert set(ours) <= set(TABLE)
+
+
+def test_a_slug_means_one_status() -> None:
+    statuses: dict[str, int] = {}
+
+    for kind in TABLE.values():
+        assert statuses.setdefault(kind.slug, kind.status) == kind.status

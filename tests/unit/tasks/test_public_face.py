@@ -1,0 +1,21 @@
+"""What a module of tasks may import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import service.tasks
+
+
+def test_the_public_face_is_pinned() -> None:
+    assert service.tasks.__all__ == ["InvalidInput", "progress", "task"]
+
+
+def test_the_public_face_costs_a_pool_process_neither_pydantic_nor_flask() -> None:
+    heavy = "{'pydantic', 'flask', 'structlog'} & set(sys.modules)"
+    code = f"import sys, service.tasks; print({heavy} or 'none')"
+
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert seen.stdout.strip() == "none"

@@ -1,0 +1,73 @@
+"""Building the application."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from service.app import create_app
+from service.engine.fake import FakeEngine
+from service.engine.local import LocalEngine
+from service.errors import ConfigurationError, TaskModuleError
+from service.settings import Settings
+from service.tasks import registry
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test's tasks reach another test."""
+    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+
+
+def test_the_engine_can_be_given() -> None:
+    engine = FakeEngine()
+
+    assert create_app(Settings(), engine=engine).extensions["everycore.engine"] is engine
+
+
+def test_the_engine_is_this_machine_by_default_and_starts_nothing_yet(tmp_path: Path) -> None:
+    threads = threading.active_count()
+
+    app = create_app(Settings(runtime_dir=tmp_path / "run"))
+
+    assert isinstance(app.extensions["everycore.engine"], LocalEngine)
+    assert threading.active_count() == threads
+    app.extensions["everycore.engine"].close()
+
+
+def test_settings_come_from_the_environment_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_REQUEST_TIMEOUT", "7")
+
+    app = create_app(engine=FakeEngine())
+
+    assert app.extensions["everycore.settings"].request_timeout == 7
+
+
+def test_a_users_tasks_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from service.tasks import task\n@task()\ndef theirs(n: int) -> int:\n    return n\n"
+    (tmp_path / "app_theirs.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    client = create_app(Settings(task_modules=("app_theirs",)), engine=FakeEngine()).test_client()
+
+    assert client.post("/v1/tasks/theirs", json={"n": 3}).get_json()["result"] == 3
+
+
+def test_a_users_module_that_fails_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "app_failing.py").write_text("\n1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(TaskModuleError, match=r"app_failing\.py:2: ZeroDivisionError"):
+        create_app(Settings(task_modules=("app_failing",)), engine=FakeEngine())
+
+
+def test_a_type_that_nobody_can_check_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from service.tasks import task\n@task()\ndef odd(n: 'Nowhere') -> int:\n    return n\n"
+    (tmp_path / "app_odd.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ConfigurationError, match=r"app_odd\.py:2: odd can't be a task: .*Nowhere"):
+        create_app(Settings(task_modules=("app_odd",)), engine=FakeEngine())
