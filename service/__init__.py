@@ -3,11 +3,11 @@
 The rooms, from the front door to the back; each imports only those below it:
 
     app, __main__   wiring, command line
-    api             HTTP in, HTTP out; the only room that knows Flask
+    serve, api      the parent of Gunicorn; HTTP in, HTTP out, the only room that knows Flask
     engine          runs calls on pool processes; knows no Flask
     tasks           plain functions, what they are called and what they take
     telemetry       logs and metrics
-    settings        one frozen object, read from the environment once
+    settings        one frozen object, read from the environment once (environment, cpus)
     errors          the one error tree
 
 A request travels ``api.tasks -> engine.local -> engine.process => engine.child -> tasks`` and back.

@@ -15,6 +15,9 @@
         |-- Saturated             too many calls wait already, or this one waited too long
         `-- Stopping              the service is shutting down
 
+What only one room can raise stands there and hangs below ``EverycoreError`` too: bad requests in
+``service.api.problems``, arguments that don't fit in ``service.tasks.contract``.
+
 An error carries its facts as attributes; ``str(error)`` is one sentence for a person. Which HTTP
 status each becomes stands in ``service.api.problems``.
 """

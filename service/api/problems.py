@@ -139,10 +139,12 @@ def handle(error: Exception) -> Response:
 
 
 def note(error: Exception) -> None:
-    """Log what is the service's or the task's fault, with its traceback."""
+    """Log what is the service's or the task's fault, with its traceback if it has one."""
     if isinstance(error, errors.TaskFailed):
         if error.exception != InvalidInput.__name__:
             _log.warning("task failed", error=str(error), traceback=error.traceback)
+    elif isinstance(error, errors.CallError | errors.EngineUnavailable):
+        _log.warning("call ended without a result", error=str(error))
     elif not isinstance(error, errors.EverycoreError | http.HTTPException):
         _log.error("internal error", exc_info=error)
 

@@ -2,13 +2,13 @@
 
     work socket  --> header of a chunk          <-- events, end of chunk
     requests     --> (task, [args])
-    tickets      --> one byte a call of the chunk
+    tickets      --> one byte a call of a chunk of several
     responses    <-- one block a call
 
-Before each call the process takes one ticket. The owner takes tickets back from the same pipe to have
-the calls run elsewhere; the kernel sees to it that a ticket is had by one of the two. So it is known at any
-time, also after the process was killed, which calls were begun; the blocks committed in ``responses`` say
-which of these have ended.
+Before each call of several the process takes one ticket. The owner takes tickets back from the same pipe
+to have the calls run elsewhere; the kernel sees to it that a ticket is had by one of the two. So it is known
+at any time, also after the process was killed, which calls were begun; the blocks committed in ``responses``
+say which of these have ended. A call that travels alone is begun when its start is marked there.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Server:
             self._responses.append(_describe(error))  # not committed: it is no call's outcome
             return KIND_UNREADABLE, 0
         begun = 0
-        while begun < count and self._responses.end < MAX_RESULTS and self._take_ticket():
+        while begun < count and self._responses.end < MAX_RESULTS and (count == 1 or self._take_ticket()):
             args, arguments[begun] = arguments[begun], None
             self._position = begun
             begun += 1

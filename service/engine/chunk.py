@@ -49,6 +49,7 @@ class Chunk:
         self.process = process
         self.calls = calls
         self.kept = len(calls)
+        self._alone = len(calls) == 1
         self.done = 0
         #: Seconds that the calls which are done ran.
         self.spent = 0.0
@@ -68,6 +69,15 @@ class Chunk:
         self.kept -= self.process.take_back()
         back = self.calls[self.kept :]
         del self.calls[self.kept :]
+        return back
+
+    def kill(self) -> list[Pending]:
+        """Kill the process, and return the calls it had not begun."""
+        self.process.kill()
+        back = self.take_back()
+        if self._alone and self.process.responses.started == 0.0:
+            self.kept = 0
+            back, self.calls = self.calls, []
         return back
 
     def read(self) -> list[Outcome]:

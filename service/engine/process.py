@@ -76,7 +76,8 @@ class PoolProcess:
 
         Raises ``ConnectionError`` when the process is dead.
         """
-        os.write(self._tickets_w, bytes(count))
+        if count > 1:
+            os.write(self._tickets_w, bytes(count))
         self._work.send(child.CHUNK.pack(count, self._renew, slot))
         if self._renew:
             socket.send_fds(self._work, [b"arenas"], [self.requests.fd, self.responses.fd])

@@ -202,7 +202,8 @@ class Run:
             self._ready.extend(chunk.read())
             self._finish(chunk)
         elif kind == child.KIND_UNREADABLE:
-            self._reject(chunk.take_back(), chunk.process.responses.load())
+            chunk.process.take_back()
+            self._reject(chunk.calls, chunk.process.responses.load())
             self._finish(chunk)
         else:
             self._end(chunk, self._cause_of_death(chunk.process))
@@ -245,8 +246,7 @@ class Run:
 
     def _end(self, chunk: Chunk, error: CallError) -> None:
         """Kill the process, if it lives: the call that ran gets ``error``, the others go elsewhere."""
-        back = chunk.take_back()
-        chunk.process.kill()
+        back = chunk.kill()
         self._ready.extend(chunk.read())
         if chunk.done < chunk.kept:
             self._ready.append(chunk.outcome_of_running(error))

@@ -69,7 +69,7 @@ def hold_the_gil(path: str = "") -> int:
     """Compute for minutes in one C call that never lets go of the GIL."""
     if path:
         Path(path).write_text(str(os.getpid()))
-    return (10**7) ** (10**8)
+    return int((10**7) ** (10**8))
 
 
 @task()

@@ -99,7 +99,7 @@ def test_an_error_in_the_callers_own_iterator_reaches_the_caller(run):
 
 
 def test_threads_run_at_the_same_time_and_get_their_own_results(run):
-    wrong = []
+    wrong: list[object] = []
 
     def work(base):
         got = [run.results("echo", [{"value": base + n}, {"value": -base}]) for n in range(50)]
