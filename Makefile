@@ -57,7 +57,7 @@ integration:  ## only the tests with real processes
 e2e:  ## only the tests with a real Gunicorn
 
 bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one table, and JSON
-	$(LOADTEST_VENV)/bin/python loadtests/bench_engine.py $(ARGS)
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_engine $(ARGS)
 
 # `make lock` keeps the versions that are locked and still fit; `make lock LOCK=--upgrade` takes the newest.
 # Where the packages came from is left out: a mirror that you use never ends up in the files.

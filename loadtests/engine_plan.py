@@ -16,11 +16,11 @@ class Plan:
 
     processes: int = 2
     #: Rounds of what is timed side by side.
-    rounds: int = 5
+    rounds: int = 7
     #: Rounds of what is measured in fresh processes.
     fresh_rounds: int = 3
     #: Round trips a round.
-    calls: int = 300
+    calls: int = 500
     #: Items of a map that sends each in a message of its own.
     items: int = 2000
     #: Items of a map in chunks.

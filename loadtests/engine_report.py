@@ -37,6 +37,7 @@ FIGURES = (
     Figure("fan_out", f"fan-out of {FAN_OUT} no-ops", "µs"),
     Figure("array_small", "1 MB of float64 x, x*2 back", "ms"),
     Figure("array_large", "{large} MB of float64 x, x*2 back", "ms"),
+    Figure("array_first", "the same, first time in a process", "ms"),
     Figure("bytes_large", "{large} MB of bytes there and back", "ms"),
     Figure("first_start", "start: first process answers", "ms"),
     Figure("next_start", "start: next process answers", "ms"),

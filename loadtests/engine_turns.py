@@ -36,7 +36,7 @@ class WrongAnswer(Exception):
 def measure(names: Sequence[str], plan: Plan, note: Callable[[str], None]) -> Samples:
     """Return, by peer and figure, one value a round."""
     samples: Samples = {name: {} for name in names}
-    with _pools(names, plan.processes) as peers:
+    with _pools(names, plan) as peers:
         for turn in range(plan.rounds):
             note(f"side by side: round {turn + 1} of {plan.rounds}")
             for step in MEASURES:
@@ -47,15 +47,15 @@ def measure(names: Sequence[str], plan: Plan, note: Callable[[str], None]) -> Sa
 
 
 @contextmanager
-def _pools(names: Sequence[str], processes: int) -> Iterator[list[Peer]]:
+def _pools(names: Sequence[str], plan: Plan) -> Iterator[list[Peer]]:
     with ExitStack() as stack:
         peers = []
         for name in names:
-            peer = PEERS[name](processes)
+            peer = PEERS[name](plan.processes)
             stack.callback(peer.close)
-            # Twice: all processes are there, and each has done its first-time work.
-            for _ in range(2):
-                peer.fan_out(bench_tasks.hold, [0.05] * peer.processes)
+            # First all processes are there, then each has touched the memory that it uses again.
+            peer.fan_out(bench_tasks.hold, [0.1] * peer.processes)
+            peer.fan_out(bench_tasks.double, [np.zeros(plan.large << 17)] * peer.processes)
             peers.append(peer)
         yield peers
 

@@ -1,4 +1,4 @@
-"""The benchmark of the engine measures what it says, on answers that are right. Its figures are not judged."""
+"""The benchmark of the engine measures what it says, and only right answers; no figure is judged here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from loadtests import bench_tasks, engine_report, engine_turns
 from loadtests.bench_engine import main
 from loadtests.engine_peer import Peer
-from loadtests.engine_plan import Plan
+from loadtests.engine_plan import Plan, Samples
 
 ROOT = Path(__file__).parents[3]
 PEERS = ["raw pipe", "everycore", "concurrent.futures", "mp.Pool"]
@@ -23,9 +23,8 @@ SMALL_RUN = f"""
 import json
 from loadtests.bench_engine import run
 from loadtests.engine_plan import Plan
-plan = Plan(
-    rounds=2, fresh_rounds=1, calls=4, items=20, chunked_items=200, fan_outs=1, small_arrays=1, large=1, kills=1
-)
+few = dict(rounds=2, fresh_rounds=1, calls=4, items=20, fan_outs=1, small_arrays=1, kills=1)
+plan = Plan(**few, chunked_items=200, large=1)
 print(json.dumps(run({PEERS!r}, plan)))
 """
 
@@ -83,7 +82,7 @@ def test_the_table_has_a_row_for_each_figure_and_each_goal(report):
 
 
 def test_a_goal_against_a_peer_that_is_not_there_is_not_judged():
-    samples = {"everycore": {"round_trip_p50": [40.0]}}
+    samples: Samples = {"everycore": {"round_trip_p50": [40.0]}}
 
     goals = engine_report.document(samples, Plan(), {"processes": 2})["goals"]
 
@@ -91,7 +90,7 @@ def test_a_goal_against_a_peer_that_is_not_there_is_not_judged():
 
 
 def test_ratios_are_taken_within_a_round():
-    samples = {
+    samples: Samples = {
         "everycore": {"round_trip_p50": [2.0, 30.0, 4.0]},
         "raw pipe": {"round_trip_p50": [1.0, 10.0, 4.0]},
     }
