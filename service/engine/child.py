@@ -121,6 +121,8 @@ class Server:
         self._slot = Holder(endpoints.slot, endpoints.bell)
         self._memory_limit = memory_limit
         self._position = 0
+        #: CPU time that was taken by earlier calls.
+        self._cpu = time.process_time()
         emitter.set(self._emit)
 
     def serve(self) -> None:
@@ -140,6 +142,7 @@ class Server:
             if slot:
                 self._slot.ring()
             _flush()
+            self._cpu = time.process_time()
 
     def _renew_arenas(self) -> None:
         _, (requests, responses), _, _ = socket.recv_fds(self._work, 16, 2, socket.MSG_CMSG_CLOEXEC)
@@ -172,7 +175,6 @@ class Server:
         return True
 
     def _run(self, number: int, function: Callable[..., Any], args: Mapping[str, Any]) -> None:
-        cpu = time.process_time()
         started = time.monotonic()
         self._responses.mark_start(started)
         try:
@@ -181,7 +183,9 @@ class Server:
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the call's, not the pool's
             status, value = _failure(error)
             error.__traceback__ = None
-        times = (started, time.monotonic(), time.process_time() - cpu)
+        finished, cpu = time.monotonic(), time.process_time()
+        times = (started, finished, cpu - self._cpu)
+        self._cpu = cpu
         try:
             self._responses.append((status, value, times))
         except BaseException as error:  # noqa: BLE001 - pickling runs code of the user's

@@ -105,10 +105,15 @@ class PoolProcess:
             except BlockingIOError:
                 return back
 
-    def receive(self) -> tuple[bytes, Any]:
-        """Return the next message as its kind and content; ``(b"", None)`` when the process is dead."""
+    def receive(self) -> tuple[bytes | None, Any]:
+        """Return the next message as its kind and content.
+
+        The kind is empty when the process is dead, ``None`` when it has said nothing.
+        """
         try:
-            message = self._work.recv(child.MAX_MESSAGE)
+            message = self._work.recv(child.MAX_MESSAGE, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None, None
         except ConnectionResetError:
             message = b""
         kind = message[:1]

@@ -176,6 +176,8 @@ class Run:
 
     def _wait(self) -> None:
         """Wait until something happens, and handle it."""
+        if len(self._chunks) == 1 and self._hear(*self._chunks.values()):
+            return  # a short call is often over before this thread goes on
         now = time.monotonic()
         look = self._deadline
         if self._pending or self._left:
@@ -192,8 +194,11 @@ class Run:
             else:
                 self._look_after(chunk, now)
 
-    def _hear(self, chunk: Chunk) -> None:
+    def _hear(self, chunk: Chunk) -> bool:
+        """Handle a message, and tell whether there was one."""
         kind, content = chunk.process.receive()
+        if kind is None:
+            return False
         if kind == child.KIND_EVENT:
             self._tell(chunk, content)
         elif kind == child.KIND_DONE:
@@ -207,6 +212,7 @@ class Run:
             self._finish(chunk)
         else:
             self._end(chunk, self._cause_of_death(chunk.process))
+        return True
 
     def _cause_of_death(self, process: PoolProcess) -> CallError:
         if self._pool.closed:
