@@ -1,0 +1,251 @@
+"""The documentation is complete and true, as far as a program can tell."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+import service.tasks
+from service import environment, errors
+from service.__main__ import main
+from service.api.problems import TABLE
+from service.app import create_app
+from service.cpus import available_cpus
+from service.engine.fake import FakeEngine
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def words_of(page: Path) -> str:
+    """Return a page's text without its blocks of code."""
+    return re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"^#+ +(.+?)$", words_of(page), re.MULTILINE)
+
+
+def code_headings(page: Path) -> list[str]:
+    """Return the headings that are nothing but code."""
+    return [found[1] for heading in headings(page) if (found := re.fullmatch(r"`(.+)`", heading))]
+
+
+def rows(page: Path) -> list[list[str]]:
+    """Return the cells of every row of every table, without the marks of code around a whole cell."""
+    lines = re.findall(r"^\| *(.+?) *\|$", words_of(page), re.MULTILINE)
+    return [[re.sub(r"^`([^`]*)`$", r"\1", cell.strip()) for cell in line.split("|")] for line in lines]
+
+
+def make_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text()
+    return set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
+
+
+class TestSettings:
+    """The tables of settings are those of ``Settings``."""
+
+    @pytest.fixture(autouse=True)
+    def _no_env_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.fixture(params=[1, 3, 6, 64])
+    def cpus(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+        """Pretend to be on another machine; a quota of this one still counts."""
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(request.param)))
+        return available_cpus()
+
+    @pytest.fixture(params=[README, REFERENCE / "settings.md"], ids=lambda page: page.name)
+    def table(self, request: pytest.FixtureRequest) -> dict[str, str]:
+        """Return the documented defaults by variable."""
+        return {row[0]: row[1] for row in rows(request.param) if row[0].startswith(environment.PREFIX)}
+
+    def test_each_is_documented_and_no_other(self, table: dict[str, str]) -> None:
+        assert sorted(table) == sorted(map(environment.variable_of, Settings.model_fields))
+
+    @pytest.mark.parametrize("name", Settings.model_fields)
+    def test_its_default_is_the_documented_one(self, table: dict[str, str], cpus: int, name: str) -> None:
+        documented = table[environment.variable_of(name)]
+
+        assert self.value(name, documented, cpus) == getattr(Settings(), name)
+
+    @pytest.mark.parametrize("longest", [10.0, 100.0])
+    @pytest.mark.parametrize("name", ["request_timeout", "graceful_timeout"])
+    def test_a_default_that_depends_on_another_does_so(
+        self, table: dict[str, str], name: str, longest: float
+    ) -> None:
+        documented = table[environment.variable_of(name)]
+        settings = Settings(request_timeout_max=longest)
+
+        assert self.formula(documented, SERVICE_REQUEST_TIMEOUT_MAX=longest) == getattr(settings, name)
+
+    def test_each_has_a_paragraph(self) -> None:
+        paragraphs = re.findall(r"^\*\*`(\w+)`\*\*: ", words_of(REFERENCE / "settings.md"), re.MULTILINE)
+
+        assert sorted(paragraphs) == sorted(map(environment.variable_of, Settings.model_fields))
+
+    def value(self, name: str, documented: str, cpus: int) -> Any:
+        """Return what a documented default stands for: nothing, a formula, or text as in the environment."""
+        if documented == "none":
+            return () if name == "task_modules" else None
+        if re.search("CPUs|SERVICE_", documented):
+            return self.formula(documented, CPUs=cpus, SERVICE_REQUEST_TIMEOUT_MAX=300)
+        given: dict[str, Any] = {name: documented}
+        return getattr(Settings(**given), name)
+
+    def formula(self, text: str, **values: float) -> float:
+        return float(eval(text, {"min": min, "max": max}, values))
+
+
+class TestHttp:
+    """``http.md`` has every endpoint and every problem."""
+
+    PAGE = REFERENCE / "http.md"
+
+    @pytest.fixture
+    def app(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Flask:
+        monkeypatch.chdir(tmp_path)
+        return create_app(Settings(log_format="json"), engine=FakeEngine())
+
+    def test_each_endpoint_has_a_heading_and_each_heading_an_endpoint(self, app: Flask) -> None:
+        served = {
+            f"{method} {rule.rule.replace('<', '{').replace('>', '}')}"
+            for rule in app.url_map.iter_rules()
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        }
+
+        assert set(code_headings(self.PAGE)) == served
+
+    def test_each_problem_is_in_the_table_with_its_status_and_no_other(self) -> None:
+        documented = {(row[0], row[1]) for row in rows(self.PAGE) if len(row) > 1 and row[1].isdecimal()}
+
+        assert documented == {(kind.slug, str(kind.status)) for kind in TABLE.values()}
+
+    def test_each_header_of_every_response_is_there(self, app: Flask) -> None:
+        usual = {"Content-Type", "Content-Length"}
+
+        headers = set(app.test_client().get("/healthz").headers.keys()) - usual
+
+        assert not {name for name in headers if f"`{name}`" not in self.PAGE.read_text()}
+
+
+def test_each_command_has_a_heading_and_each_heading_a_command() -> None:
+    commands = {f"python -m service {name}" for name in main.commands}
+
+    assert set(code_headings(REFERENCE / "command-line.md")) == commands
+
+
+class TestPython:
+    """``python.md`` has what ``service.tasks`` gives."""
+
+    PAGE = REFERENCE / "python.md"
+
+    def test_each_public_name_has_a_heading_and_each_heading_a_name(self) -> None:
+        assert sorted(code_headings(self.PAGE)) == sorted(service.tasks.__all__)
+
+    @pytest.mark.parametrize("function", [service.tasks.task, service.tasks.progress])
+    def test_signatures_are_the_real_ones(self, function: Callable[..., Any]) -> None:
+        signature = inspect.signature(function)
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        real = str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+        assert f"{function.__name__}{real}".replace("'", '"') in self.PAGE.read_text()
+
+    def test_each_argument_of_a_task_is_in_the_table(self) -> None:
+        documented = {row[0] for row in rows(self.PAGE)}
+
+        assert set(inspect.signature(service.tasks.task).parameters) <= documented
+
+
+class TestErrors:
+    """``errors.md`` has the tree of errors."""
+
+    PAGE = REFERENCE / "errors.md"
+
+    @pytest.mark.parametrize(
+        "error", [error for _, error in inspect.getmembers(errors, inspect.isclass)], ids=lambda e: e.__name__
+    )
+    def test_each_class_is_there(self, error: type[Exception]) -> None:
+        assert re.search(rf"^[│├└─ ]*{error.__name__}\b", self.PAGE.read_text(), re.MULTILINE)
+
+    def test_statuses_are_those_of_the_table(self) -> None:
+        for name, _, over_http in (row for row in rows(self.PAGE) if len(row) == 3):
+            kind = TABLE.get(getattr(errors, name, Exception))
+            if name != "class" and kind is not TABLE[Exception] and kind is not None:
+                assert over_http.startswith(f"{kind.status} `{kind.slug}`"), name
+
+
+class TestReadme:
+    def test_the_first_run_is_within_25_lines(self) -> None:
+        beginning = "\n".join(README.read_text().splitlines()[:25])
+
+        assert all(command in beginning for command in ("git clone ", "make serve", "curl "))
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/concurrent_cpu_tasks/",
+            "/parallel_data_processing/",
+            "/v1/tasks/sum_of_squares",
+            "/v1/tasks/thumbnail",
+        ],
+    )
+    def test_it_calls_each_sample_and_tasks(self, path: str) -> None:
+        assert re.search(rf"^curl http://127.0.0.1:8000{path}", README.read_text(), re.MULTILINE)
+
+
+class TestEveryPage:
+    @each_page
+    def test_its_links_lead_somewhere(self, page: Path) -> None:
+        for target in re.findall(r"\]\(([^)\s]+)\)", words_of(page)):
+            if re.match("https?:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            aim = (page.parent / path).resolve() if path else page
+            assert aim.exists(), f"{page.name}: {target}"
+            assert aim.is_relative_to(ROOT), f"{page.name}: {target}"
+            anchors = [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings(aim) if anchor]
+            assert not anchor or anchor in anchors, f"{page.name}: {target}"
+
+    @each_page
+    def test_the_settings_it_names_exist(self, page: Path) -> None:
+        known = set(map(environment.variable_of, Settings.model_fields))
+
+        assert set(re.findall(r"\bSERVICE_[A-Z_]*[A-Z]\b", page.read_text())) <= known
+
+    @each_page
+    def test_the_make_targets_it_names_exist(self, page: Path) -> None:
+        named = re.findall(r"(?:`|^ *|&& )make ([a-z0-9-]+)(?![\w./])", page.read_text(), re.MULTILINE)
+
+        assert set(named) <= make_targets()
+
+    @each_page
+    def test_the_problems_it_names_exist(self, page: Path) -> None:
+        named = re.findall(r"/problems/([a-z-]+)", page.read_text())
+
+        assert set(named) <= {kind.slug for kind in TABLE.values()}
+
+    def test_each_is_in_the_index(self) -> None:
+        index = ROOT / "docs" / "README.md"
+        linked = {(index.parent / path).resolve() for path in re.findall(r"\]\((.+?)\)", index.read_text())}
+
+        assert linked == {page for page in PAGES if page.parent.parent == index.parent}
+
+
+def test_the_picture_is_what_its_script_draws() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "architecture.py"))["picture"]()
+
+    assert (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8") == drawn
