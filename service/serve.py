@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from service import settings as configuration
 from service.engine import lifeline
 from service.settings import Settings
 from service.telemetry import logs
@@ -90,6 +91,8 @@ class Supervisor:
         elif signum == signal.SIGHUP and not self._configuration_holds():
             self._log.error("reload refused")
         elif signum in PASSED_ON:
+            if signum == signal.SIGHUP:
+                self._graceful_timeout = configuration.load().graceful_timeout
             server.send_signal(signum)
 
     def _stop(self, signum: signal.Signals, server: subprocess.Popen[bytes], *, within: float) -> None:

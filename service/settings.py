@@ -203,7 +203,12 @@ def load(settings_class: type[Settings] = Settings) -> Settings:
     try:
         settings = settings_class()
     except ValidationError as error:
-        problems += [environment.explain(fields, problem) for problem in error.errors(include_url=False)]
+        problems += [
+            environment.explain(fields, problem)
+            for problem in error.errors(include_url=False)
+            # A default that is made from other fields has to wait for those; it is nobody's mistake.
+            if problem["type"] != "default_factory_not_called"
+        ]
     else:
         if not problems:
             return settings

@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 
 from service.api.bodies import parse_multipart, read_body
 from service.api.problems import WrongMediaType
-from service.tasks.contract import Contract
+from service.tasks.contract import Contract, InvalidArguments
 
 _JSON = "application/json"
 _MULTIPART = "multipart/form-data"
@@ -32,6 +32,9 @@ def read_arguments(contract: Contract, request: Request, limit: int) -> dict[str
     if not _is_accepted(contract, media_type):
         raise WrongMediaType(media_type, accepted(contract))
     body = read_body(request, limit)
+    if media_type in (_JSON, _MULTIPART) and request.args:
+        said = [{"loc": [name], "msg": f"the query is not read beside {media_type}"} for name in request.args]
+        raise InvalidArguments(contract.task.name, said)
     if media_type == _JSON:
         return contract.validate_json(body)
     if media_type == _MULTIPART:

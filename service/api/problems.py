@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug import exceptions as http
 
 from service import errors
@@ -122,7 +122,7 @@ def describe(error: Exception) -> Problem:
     if isinstance(error, errors.TaskFailed) and error.exception == InvalidInput.__name__:
         return Problem(TABLE[InvalidInput], error.message)
     kind = _kind_of(error)
-    if not isinstance(error, errors.EverycoreError):
+    if kind is TABLE[Exception]:
         return Problem(kind, "the error has been logged under this request's id")
     return Problem(kind, str(error), getattr(error, "errors", ()), _headers_for(error))
 
@@ -135,7 +135,9 @@ def install(app: Flask) -> None:
 def handle(error: Exception) -> Response:
     """Log what an operator should see, and build the response."""
     note(error)
-    return describe(error).response()
+    problem = describe(error)
+    g.problem = problem.kind.slug
+    return problem.response()
 
 
 def note(error: Exception) -> None:
@@ -145,7 +147,7 @@ def note(error: Exception) -> None:
             _log.warning("task failed", error=str(error), traceback=error.traceback)
     elif isinstance(error, errors.CallError | errors.EngineUnavailable):
         _log.warning("call ended without a result", error=str(error))
-    elif not isinstance(error, errors.EverycoreError | http.HTTPException):
+    elif not isinstance(error, http.HTTPException) and _kind_of(error) is TABLE[Exception]:
         _log.error("internal error", exc_info=error)
 
 

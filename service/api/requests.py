@@ -124,5 +124,6 @@ def _write_line(known: Trace, status: int) -> None:
         path=quote(request.path),
         status=status,
         **({"task": known.task} if known.task else {}),
+        **({"problem": g.problem} if "problem" in g else {}),
         **{name: round(seconds, 6) for name, seconds in durations.items() if seconds is not None},
     )

@@ -46,9 +46,11 @@ def run(name: str) -> Response:
 
 def _contract(name: str) -> Contract:
     try:
-        return calls.contracts()[name]
+        contract = calls.contracts()[name]
     except KeyError:
         raise TaskNotFound(name) from None
+    requests.trace().task = name
+    return contract
 
 
 def _describe(contract: Contract) -> dict[str, Any]:

@@ -111,8 +111,8 @@ class Chunk:
     def outcome_of_running(self, error: CallError) -> Outcome:
         """Return the outcome of the call that was running when its process ended."""
         pending, now = self.calls[self.done], time.monotonic()
-        self.done += 1
         timing = Timing(self.process.pid, pending.queued, self.started or now, now)
+        self.done += 1
         return Outcome(pending.call.index, timing, error=error)
 
     @property

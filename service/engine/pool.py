@@ -32,7 +32,7 @@ class Line:
 
     def __init__(self, limit: int) -> None:
         """Let at most ``limit`` threads wait."""
-        self.limit = limit
+        self._limit = limit
         self._lock = threading.Lock()
         self._turns: deque[threading.Event] = deque()
 
@@ -46,8 +46,8 @@ class Line:
         """Stand in line; the body runs when it is this thread's turn, or with ``False`` when time is up."""
         mine = threading.Event()
         with self._lock:
-            if bounded and len(self._turns) > self.limit:
-                msg = f"{len(self._turns)} calls wait already"
+            if bounded and len(self._turns) >= self._limit:
+                msg = f"{len(self._turns)} runs wait already"
                 raise Saturated(msg, retry_after=1.0)
             self._turns.append(mine)
             if self._turns[0] is mine:

@@ -8,7 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from service.errors import ConfigurationError, TaskModuleError, TaskNotFound
 from service.tasks import signature
@@ -49,14 +49,26 @@ _tasks: dict[str, Task] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@overload
+def task(function: F, /) -> F: ...
+@overload
 def task(
+    *,
+    name: str | None = ...,
+    cpu: int = ...,
+    timeout: float | None = ...,
+    media_type: str | Callable[..., str] = ...,
+) -> Callable[[F], F]: ...
+def task(
+    function: F | None = None,
+    /,
     *,
     name: str | None = None,
     cpu: int = 1,
     timeout: float | None = None,
     media_type: str | Callable[..., str] = "application/octet-stream",
-) -> Callable[[F], F]:
-    """Register a function as a task and return it unchanged.
+) -> F | Callable[[F], F]:
+    """Register a function as a task and return it unchanged; ``@task`` and ``@task(...)`` both do.
 
     ``name`` defaults to the function's own. ``cpu`` is 1, or 0 for a task that mostly waits.
     ``timeout`` is in seconds. ``media_type`` describes a ``bytes`` result: a string, or a
@@ -72,7 +84,7 @@ def task(
         _add(Task(name or function.__name__, function, cpu, timeout, media_type))
         return function
 
-    return register
+    return register if function is None else register(function)
 
 
 def _add(entry: Task) -> None:

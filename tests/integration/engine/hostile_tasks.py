@@ -69,7 +69,8 @@ def hold_the_gil(path: str = "") -> int:
     """Compute for minutes in one C call that never lets go of the GIL."""
     if path:
         Path(path).write_text(str(os.getpid()))
-    return int((10**7) ** (10**8))
+    huge: int = (10**7) ** (10**8)
+    return huge
 
 
 @task()

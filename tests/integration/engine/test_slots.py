@@ -208,10 +208,10 @@ def test_waiting_is_bounded_in_time(make_engine, run_on, tmp_path):
 
 def test_waiting_is_bounded_in_number(make_engine, run_on):
     run = run_on(make_engine(cpu_slots=1, queue_limit=2))
-    threads = [threading.Thread(target=lambda: run.outcome("spin", within=1.5, seconds=60)) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: run.outcome("spin", within=1.5, seconds=60)) for _ in range(3)]
     for thread in threads:
         thread.start()
-    while run.engine._ensure_pool().lines[1].waiting < 3:
+    while run.engine._ensure_pool().lines[1].waiting < 2:
         time.sleep(0.001)
     began = time.monotonic()
     with pytest.raises(Saturated):

@@ -55,7 +55,7 @@ def test_a_call_that_fails_tells_how_long_it_ran_too(client: FlaskClient) -> Non
 
 
 def test_a_request_is_one_line_in_the_log(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
-    client.post(f"{URL}?x=secret", json={"n": 5}, headers={"X-Request-ID": "order-7"})
+    client.post(f"{URL}", json={"n": 5}, headers={"X-Request-ID": "order-7"})
 
     (line,) = lines(capsys)
     assert {name: line[name] for name in ("event", "request_id", "method", "path", "task", "status")} == {
@@ -95,3 +95,15 @@ def test_a_failing_task_can_be_found_by_its_requests_id(
     failed, request = lines(capsys)
     assert (failed["event"], request["event"]) == ("task failed", "request")
     assert failed["request_id"] == request["request_id"] == "order-8"
+
+
+def test_a_refused_request_is_logged_with_its_task_and_problem_but_not_its_query(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = client.post(f"{URL}?colour=secret", json={"n": 5})
+
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["loc"] == ["colour"]
+    (line,) = lines(capsys)
+    assert (line["task"], line["problem"]) == ("sum_of_squares", "validation")
+    assert "secret" not in str(line)
