@@ -17,10 +17,11 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint format types imports tests unit integration e2e coverage bench lock clean
+.PHONY: help serve test check lint format types imports tests unit integration e2e coverage \
+    bench bench-samples lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/run.stamp  ## start the service (settings: .env.example; stop with Ctrl-C)
 	@exec $(bin)/python -m service serve
@@ -58,6 +59,9 @@ e2e:  ## only the tests with a real Gunicorn
 
 bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_engine $(ARGS)
+
+bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
+	$(bin)/python loadtests/bench_samples.py $(ARGS)
 
 # `make lock` keeps the versions that are locked and still fit; `make lock LOCK=--upgrade` takes the newest.
 # Where the packages came from is left out: a mirror that you use never ends up in the files.

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gunicorn.http.message
@@ -48,6 +49,8 @@ accesslog = None
 logconfig_dict = logs.stdlib_config(settings.log_format, settings.log_level)
 loglevel = settings.log_level
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
 
 def on_starting(server: Any) -> None:
     """Make what the workers share; the master hangs on ``serve``, if that started it."""
@@ -58,6 +61,48 @@ def on_starting(server: Any) -> None:
         server.own_lifeline = lifeline.arm(int(fd))
         # The read end is of no use any more, and must not get lost in workers and their children.
         os.close(int(fd))
+    os.register_at_fork(
+        before=_block_stops, after_in_parent=_unblock_stops, after_in_child=_end_at_a_stop(os.getpid())
+    )
+
+
+def when_ready(server: Any) -> None:
+    """Hear of signals from now on; ``serve`` had them blocked, for they would have killed the master."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+
+
+def worker_int(worker: Any) -> None:
+    """End a worker that still imports: Gunicorn's own way, an exception, is a failed import to the master."""
+    if not worker.booted:
+        os._exit(0)
+
+
+def worker_abort(worker: Any) -> None:
+    """Do the same for one that imports for too long; the master starts another."""
+    worker_int(worker)
+
+
+def _block_stops() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _unblock_stops() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _end_at_a_stop(master: int) -> Callable[[], None]:
+    """Return what a new worker does first: until it has its own handlers, a stop ends it.
+
+    It has the master's, which only take a note that nobody reads here.
+    """
+
+    def in_child() -> None:
+        if os.getppid() == master:
+            for signum in STOPS:
+                signal.signal(signum, lambda *_: os._exit(0))
+        _unblock_stops()
+
+    return in_child
 
 
 def post_fork(server: Any, worker: Any) -> None:

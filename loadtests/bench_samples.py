@@ -77,7 +77,7 @@ def report(served: list[float], alone: list[float]) -> str:
     verdict = "reached" if ratio >= GOAL else "MISSED"
     cpus = available_cpus()
     return (
-        f"{'':24}{'median':>9}{'least':>9}{'most':>9}\n"
+        f"{'':28}{'median':>7}{'least':>9}{'most':>9}\n"
         f"{_row('GET /concurrent_cpu_tasks/', served)}\n"
         f"{_row('the calls, one process', alone)}\n"
         f"\n{ratio:.2f} x as fast on {cpus} CPU{'s' * (cpus > 1)}; the goal on two is {GOAL} x: {verdict}"
@@ -86,7 +86,7 @@ def report(served: list[float], alone: list[float]) -> str:
 
 def _row(name: str, seconds: list[float]) -> str:
     figures = (statistics.median(seconds), min(seconds), max(seconds))
-    return f"{name:26}" + "  ".join(f"{figure:5.3f} s" for figure in figures)
+    return f"{name:28}" + "  ".join(f"{figure:5.3f} s" for figure in figures)
 
 
 @contextlib.contextmanager

@@ -58,6 +58,8 @@ class Supervisor:
 
     def _start(self) -> subprocess.Popen[bytes]:
         read_end, self._lifeline = lifeline.pipe()
+        # Gunicorn unblocks them when it handles them; before that they would kill it, with a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         # A session of its own: Ctrl-C reaches us, not Gunicorn and every process below it.
         server = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", str(CONFIGURATION), "service.app:create_app()"],
@@ -65,6 +67,7 @@ class Supervisor:
             pass_fds=[read_end],
             start_new_session=True,
         )
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         os.close(read_end)
         return server
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -34,8 +34,10 @@ class Service:
         self.log = folder / "log"
         # Every process below inherits it, whoever its parent becomes: that is how they are found.
         self._mark = uuid.uuid4().hex
+        # The settings of the person who runs the tests are not the tests'.
+        ours = {name: value for name, value in os.environ.items() if not name.upper().startswith("SERVICE_")}
         environment = {
-            **os.environ,
+            **ours,
             MARK: self._mark,
             "PYTHONPATH": f"{ROOT}:{folder}",
             "SERVICE_BIND": f"127.0.0.1:{port}",
@@ -74,12 +76,20 @@ class Service:
     @property
     def master(self) -> psutil.Process:
         """Gunicorn's master process."""
-        (master,) = psutil.Process(self.parent.pid).children()
-        return master
+        # The oldest: a reload checks the settings in one more child.
+        return min(psutil.Process(self.parent.pid).children(), key=lambda child: child.create_time())
 
     def workers(self) -> list[psutil.Process]:
         """Return Gunicorn's worker processes."""
         return self.master.children()
+
+    def pool_processes(self) -> list[psutil.Process]:
+        """Return the pool processes of all workers."""
+        return [process for process in self.processes() if _name(process) == "everycore-pool"]
+
+    def listeners(self) -> set[psutil.Process]:
+        """Return the processes that hold the listening socket open."""
+        return {process for process in self.processes() if self.port in _ports(process)}
 
     def port_is_free(self) -> bool:
         """Tell whether another service could start on the same port now."""
@@ -92,8 +102,9 @@ class Service:
 
     def assert_gone(self, within: float) -> None:
         """Wait for every process to be gone and the port to be free; fail after ``within`` seconds."""
-        wait_until(lambda: not self.processes(), within, lambda: f"left: {self.processes()}")
-        assert self.port_is_free()
+        # The kernel takes a dying process's environment, by which it is found, before its sockets.
+        gone = lambda: not self.processes() and self.port_is_free()  # noqa: E731
+        wait_until(gone, within, lambda: f"left: {self.processes()}, {self.log.read_text()}")
 
     def clean_up(self) -> None:
         """Stop it, and end what is left, so that nothing of a failed test outlives it."""
@@ -105,6 +116,25 @@ class Service:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGKILL)
             self.parent.wait()
+
+
+@contextlib.contextmanager
+def running(folder: Path, **variables: str) -> Iterator[Service]:
+    """Start a service, ready to answer, for as long as the block runs."""
+    service = Service(folder, free_port(), ("service", "serve"), subprocess.DEVNULL, **variables)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.clean_up()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Tell whether a process has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_until(true: Callable[[], bool], within: float, explain: Callable[[], str]) -> None:
@@ -120,3 +150,16 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return ""
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    with contextlib.suppress(psutil.Error):
+        connections = process.net_connections("tcp")
+        return {found.laddr.port for found in connections if found.status == psutil.CONN_LISTEN}
+    return set()
