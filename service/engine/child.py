@@ -1,9 +1,9 @@
 """What runs inside a pool process.
 
-    work socket  --> header of a chunk          <-- events, end of chunk
-    requests     --> (task, [args])
+    work socket  --> header of a chunk, task      <-- events, end of chunk
+    requests     --> one block a call: its arguments
     tickets      --> one byte a call of a chunk of several
-    responses    <-- one block a call
+    responses    <-- one block a call: its result
 
 Before each call of several the process takes one ticket. The owner takes tickets back from the same pipe
 to have the calls run elsewhere; the kernel sees to it that a ticket is had by one of the two. So it is known
@@ -13,6 +13,7 @@ say which of these have ended. A call that travels alone is begun when its start
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import resource
@@ -22,7 +23,6 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from service.engine import lifeline
@@ -31,18 +31,20 @@ from service.engine.transport import Arena
 from service.tasks import registry
 from service.tasks.progress import emitter
 
-#: Header of a chunk: number of calls, whether new arenas follow, whether the process holds a slot for it.
-CHUNK = struct.Struct("<I??")
+#: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot.
+#: The name of the task comes behind it.
+CHUNK = struct.Struct("<II??")
 #: End of a chunk: kind, number of calls begun, whether views of the arguments are still in use.
 DONE = struct.Struct("<cI?")
-KIND_DONE, KIND_EVENT, KIND_UNREADABLE = b"D", b"E", b"U"
-#: Longest message on the work socket, in bytes.
+KIND_DONE, KIND_EVENT = b"D", b"E"
+#: Longest header, and longest message back, in bytes.
+MAX_HEADER = 4 * 1024
 MAX_MESSAGE = 96 * 1024
 #: A chunk whose results take more than this many bytes ends early.
 MAX_RESULTS = 8 * 1024 * 1024
 MAX_TEXT = 4000
 #: How a call ended.
-OK, FAILED, MEMORY, UNSENDABLE = range(4)
+OK, FAILED, MEMORY, UNREADABLE, UNSENDABLE = range(5)
 
 
 class Endpoints(NamedTuple):
@@ -61,7 +63,7 @@ def main(endpoints: Endpoints, lifeline_fd: int, memory_limit: int | None) -> No
     code = 1
     try:
         _settle(lifeline_fd, memory_limit)
-        Server(endpoints, memory_limit).serve()
+        Server(endpoints).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may reach the fork server's code below this frame
         traceback.print_exc()
@@ -112,37 +114,37 @@ def _data_bytes() -> int:
 class Server:
     """Runs chunk after chunk."""
 
-    def __init__(self, endpoints: Endpoints, memory_limit: int | None) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         """Take hold of the endpoints."""
         self._work = socket.socket(fileno=endpoints.work)
         self._tickets = endpoints.tickets
         self._requests = Arena(endpoints.requests)
         self._responses = Arena(endpoints.responses)
         self._slot = Holder(endpoints.slot, endpoints.bell)
-        self._memory_limit = memory_limit
-        self._position = 0
-        #: CPU time that was taken by earlier calls.
+        #: CPU time that was taken before the next call.
         self._cpu = time.process_time()
-        emitter.set(self._emit)
 
     def serve(self) -> None:
         """Run chunks until the work socket ends."""
-        while True:
-            message = self._work.recv(CHUNK.size)
-            if not message:
-                return
-            count, renew, slot = CHUNK.unpack(message)
+        while message := self._receive():
+            number, count, renew, slot = CHUNK.unpack_from(message)
             if renew:
                 self._renew_arenas()
-            kind, begun = self._run_chunk(count)
+            begun = self._run_chunk(number, count, message[CHUNK.size :].decode())
             if slot:
                 # Before the owner hears of it: it may take the slot for this process again at once.
                 self._slot.release()
-            self._work.send(DONE.pack(kind, begun, not self._requests.reusable))
+            self._work.send(DONE.pack(KIND_DONE, begun, not self._requests.reusable))
             if slot:
                 self._slot.ring()
             _flush()
             self._cpu = time.process_time()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._work.recv(MAX_HEADER)
+        except ConnectionResetError:
+            return b""  # the owner went without reading the last message
 
     def _renew_arenas(self) -> None:
         _, (requests, responses), _, _ = socket.recv_fds(self._work, 16, 2, socket.MSG_CMSG_CLOEXEC)
@@ -150,22 +152,16 @@ class Server:
         self._responses.close()
         self._requests, self._responses = Arena(requests), Arena(responses)
 
-    def _run_chunk(self, count: int) -> tuple[bytes, int]:
+    def _run_chunk(self, number: int, count: int, task: str) -> int:
         self._requests.reset()
         self._responses.reset()
-        try:
-            task, arguments = self._requests.load()
-            function = registry.get(task).function
-        except BaseException as error:  # noqa: BLE001 - unpickling runs code of the user's
-            self._responses.append(_describe(error))  # not committed: it is no call's outcome
-            return KIND_UNREADABLE, 0
         begun = 0
         while begun < count and self._responses.end < MAX_RESULTS and (count == 1 or self._take_ticket()):
-            args, arguments[begun] = arguments[begun], None
-            self._position = begun
+            # Bound to this call: a thread it leaves behind may speak up when another is running.
+            emitter.set(functools.partial(self._emit, number, begun))
             begun += 1
-            self._run(begun, function, args)
-        return KIND_DONE, begun
+            self._run(begun, task)
+        return begun
 
     def _take_ticket(self) -> bool:
         try:
@@ -174,41 +170,49 @@ class Server:
             return False
         return True
 
-    def _run(self, number: int, function: Callable[..., Any], args: Mapping[str, Any]) -> None:
+    def _run(self, number: int, task: str) -> None:
         started = time.monotonic()
         self._responses.mark_start(started)
-        try:
-            value = function(**args)
-            status = OK
-        except BaseException as error:  # noqa: BLE001 - whatever it raises is the call's, not the pool's
-            status, value = _failure(error)
-            error.__traceback__ = None
+        status, value = self._call(task)
         finished, cpu = time.monotonic(), time.process_time()
         times = (started, finished, cpu - self._cpu)
         self._cpu = cpu
         try:
             self._responses.append((status, value, times))
         except BaseException as error:  # noqa: BLE001 - pickling runs code of the user's
-            status = MEMORY if isinstance(error, MemoryError) else UNSENDABLE
-            self._responses.append((status, _describe(error), times))
+            status, value = _failure(error, UNSENDABLE)
+            self._responses.append((status, value, times))
         self._responses.commit(number)
 
-    def _emit(self, kind: str, data: Any) -> None:
-        message = KIND_EVENT + pickle.dumps((self._position, kind, data), 5)
+    def _call(self, task: str) -> tuple[int, Any]:
+        try:
+            args = self._requests.load()
+        except BaseException as error:  # noqa: BLE001 - unpickling runs code of the user's
+            return _failure(error, UNREADABLE)
+        try:
+            return OK, registry.get(task).function(**args)
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is the call's, not the pool's
+            failure = _failure(error, FAILED)
+            error.__traceback__ = None  # its frames hold the arguments
+            return failure
+
+    def _emit(self, number: int, position: int, kind: str, data: Any) -> None:
+        message = KIND_EVENT + pickle.dumps((number, position, kind, data), 5)
         if len(message) > MAX_MESSAGE:
-            msg = f"an event may take at most {MAX_MESSAGE} bytes, not {len(message)}"
-            raise ValueError(msg)
-        self._work.send(message)
+            raise ValueError(f"an event may take at most {MAX_MESSAGE} bytes, not {len(message)}")
+        try:
+            self._work.send(message, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass  # the owner is behind with reading; it will hear how it ends
 
 
-def _failure(error: BaseException) -> tuple[int, Any]:
+def _failure(error: BaseException, otherwise: int) -> tuple[int, Any]:
+    """Return how a call ended, and what the owner is told about it."""
     if isinstance(error, MemoryError):
         return MEMORY, None
-    return FAILED, (type(error).__name__, _text(error), _trace(error))
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_text(error)}"
+    if otherwise == FAILED:
+        return FAILED, (type(error).__name__, _text(error), _trace(error))
+    return otherwise, f"{type(error).__name__}: {_text(error)}"
 
 
 def _text(error: BaseException) -> str:

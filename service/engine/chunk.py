@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from service.engine import child
-from service.engine.base import Call, Outcome, Timing
+from service.engine.base import Outcome, Timing
 from service.engine.estimates import CHUNK_SECONDS
+from service.engine.intake import Pending
 from service.engine.process import PoolProcess
 from service.errors import CallError, MemoryLimitExceeded, NotSerializable, TaskFailed
-
-
-@dataclass(slots=True)
-class Pending:
-    """A call that waits for its turn."""
-
-    call: Call
-    #: When the run took it in.
-    queued: float
-    #: How many processes died that had it and had begun no call.
-    tries: int = 0
-    #: It travels alone, for a chunk with it could not be sent or read.
-    alone: bool = False
-
-    def unrun(self, error: CallError) -> Outcome:
-        """Return the outcome of a call that never ran."""
-        now = time.monotonic()
-        return Outcome(self.call.index, Timing(0, self.queued, now, now), error=error)
 
 
 class Chunk:
@@ -40,13 +22,20 @@ class Chunk:
     """
 
     def __init__(
-        self, process: PoolProcess, calls: list[Pending], sent: float, patience: float, limit: int | None
+        self,
+        process: PoolProcess,
+        task: str,
+        calls: list[Pending],
+        sent: float,
+        patience: float,
+        limit: int | None,
     ) -> None:
         """Note that ``calls`` were sent at ``sent`` or just after, and are late ``patience`` seconds later.
 
         ``limit`` is the memory limit of the process, in bytes.
         """
         self.process = process
+        self.task = task
         self.calls = calls
         self.kept = len(calls)
         self._alone = len(calls) == 1
@@ -58,11 +47,6 @@ class Chunk:
         # The call that runs now began later than this; an earlier start is another call's.
         self._mark = sent
         self._memory_limit = limit
-
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        return self.calls[0].call.task
 
     def take_back(self) -> list[Pending]:
         """Take the calls not begun away from the process."""
@@ -90,11 +74,13 @@ class Chunk:
             status, value, (started, finished, cpu) = self.process.responses.load()
         except Exception as error:  # noqa: BLE001 - unpickling runs code of the user's
             status, value = child.UNSENDABLE, f"{type(error).__name__}: {error}"
+            # Its times are lost with it. The mark stays: now is too late, the next call may be running.
             started = finished = time.monotonic()
             cpu = 0.0
+        else:
+            self._mark = finished
         self.done += 1
         self.spent += finished - started
-        self._mark = finished
         timing = Timing(self.process.pid, pending.queued, started, finished, cpu)
         if status == child.OK:
             return Outcome(pending.call.index, timing, value)
@@ -103,6 +89,8 @@ class Chunk:
     def _error(self, status: int, value: Any) -> CallError:
         if status == child.FAILED:
             return TaskFailed(*value)
+        if status == child.UNREADABLE:
+            return NotSerializable("arguments", value)
         if status == child.UNSENDABLE:
             return NotSerializable("result", value)
         self.process.worn = True  # what it could not have may have left it in pieces
@@ -132,7 +120,7 @@ class Chunk:
         """Return when to look after it, should it say nothing."""
         look = math.inf
         if self.kept - self.done > 1:
-            look = min(now + CHUNK_SECONDS, max(self.late, now))
+            look = min(now + CHUNK_SECONDS, max(self.late, now + 0.001))
         if self.done < self.kept and (limit := self.calls[self.done].call.timeout) is not None:
             # One that has not begun yet can't be overdue before this either.
             look = min(look, max((self.started or self._mark) + limit, now + 0.001))

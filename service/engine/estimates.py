@@ -11,7 +11,7 @@ CHUNK_SECONDS = 0.025
 WORTH_SPLITTING = 0.0005
 #: Most calls in a chunk; their tickets must fit into a pipe.
 MAX_CHUNK = 4096
-#: Most bytes of arguments in a chunk.
+#: A chunk whose arguments take more bytes than this takes no further call.
 CHUNK_BYTES = 4 * 1024 * 1024
 
 
@@ -21,8 +21,6 @@ class Estimate:
 
     #: Seconds one call runs; ``None`` before the first.
     seconds: float | None = None
-    #: Bytes of its arguments.
-    size: float = 0.0
 
     def learn(self, seconds: float) -> None:
         """Take in the mean of some more calls: up at once, down slowly, for a chunk too long costs more."""
@@ -35,7 +33,7 @@ class Estimate:
         """Return how many calls to send at once, if ``remaining`` (0: unknown) are left for ``processes``."""
         if self.seconds is None:
             return 1
-        count = min(MAX_CHUNK, CHUNK_SECONDS / max(self.seconds, 1e-7), CHUNK_BYTES / max(self.size, 1.0))
+        count = min(MAX_CHUNK, CHUNK_SECONDS / max(self.seconds, 1e-7))
         if remaining and remaining * self.seconds > WORTH_SPLITTING:
             count = min(count, math.ceil(remaining / processes))
         return max(1, int(count))

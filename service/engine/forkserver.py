@@ -18,6 +18,7 @@ The control socket carries one JSON message with the set-up, then one message wi
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -32,7 +33,7 @@ from service.engine import child, lifeline
 from service.errors import EverycoreError
 from service.tasks import registry
 
-#: Answer to a request for a process: its pid, with its pidfd attached.
+#: Answer to a request for a process: its pid, with its pidfd attached, or an error number below 0.
 PID = struct.Struct("<i")
 #: Last word on a process: its exit code, negative for a signal.
 STATUS = struct.Struct("<i")
@@ -99,17 +100,31 @@ class ForkServer:
         message, fds, _, _ = socket.recv_fds(self._control, 64, _FDS, socket.MSG_CMSG_CLOEXEC)
         if not message:
             return False
+        try:
+            pid, pidfd = self._fork(fds)
+        except OSError as error:
+            self._control.send(PID.pack(-(error.errno or errno.EAGAIN)))
+        else:
+            socket.send_fds(self._control, [PID.pack(pid)], [pidfd])
+            self._statuses[pid] = fds.pop()
+            fds.append(pidfd)
+        for fd in fds:
+            os.close(fd)
+        return True
+
+    def _fork(self, fds: list[int]) -> tuple[int, int]:
+        if len(fds) < _FDS:
+            raise OSError(errno.EMFILE, "descriptors were lost on the way")
         *endpoints, status = fds
         pid = os.fork()
         if pid == 0:
             self._become_child(endpoints, status)
-        # Nobody else reaps it, so the pid can't be another process's yet.
-        pidfd = os.pidfd_open(pid)
-        self._statuses[pid] = status
-        socket.send_fds(self._control, [PID.pack(pid)], [pidfd])
-        for fd in (*endpoints, pidfd):
-            os.close(fd)
-        return True
+        try:
+            # Nobody else reaps it, so the pid can't be another process's yet.
+            return pid, os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            raise
 
     def _become_child(self, endpoints: list[int], status: int) -> Any:
         signal.set_wakeup_fd(-1)

@@ -1,12 +1,12 @@
 """The engine of one Gunicorn worker: a lazily created pool of processes on this machine.
 
-local   the engine: makes the pool on first use, after the fork of the worker
-run     one run in its request's thread: cuts calls into chunks, minds deadlines
-chunk   the calls a process was sent, and what became of them
-pool    processes and the line of those who wait; slots: the CPU budget of the machine
-process one pool process seen from here; spawner: where it comes from
-------  pipes and shared memory: transport
-child   what runs in the pool process; forkserver: what it is forked from
+local    the engine: makes the pool on first use, after the fork of the worker
+run      one run in its request's thread: cuts calls into chunks, minds deadlines
+intake   the calls of a run that wait; chunk: those a process was sent, and what became of them
+pool     the processes; turn: a place in the line for them; slots: the CPU budget of the machine
+process  one pool process seen from here; spawner: where it comes from
+-------  sockets, pipes and shared memory: transport
+child    what runs in the pool process; forkserver: what it is forked from
 """
 
 from __future__ import annotations

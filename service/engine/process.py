@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -11,7 +12,7 @@ import time
 from typing import Any
 
 from service.engine import child, forkserver
-from service.engine.slots import Holder
+from service.engine.slots import Slots
 from service.engine.spawner import Spawner
 from service.engine.transport import Arena
 
@@ -22,18 +23,10 @@ KILL_PATIENCE = 1.0
 class PoolProcess:
     """A process that runs chunks of calls, one chunk at a time, for one thread at a time."""
 
-    def __init__(self, spawner: Spawner, holder: Holder, until: float) -> None:
-        """Fork it; raises what ``Spawner.spawn`` raises."""
-        self.holder = holder
-        self.requests, self.responses = Arena.create(), Arena.create()
-        self._tickets_r, self._tickets_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._work, work = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        status_r, status_w = os.pipe2(os.O_CLOEXEC)
-        arenas = (self.requests.fd, self.responses.fd)
-        fds = (work.fileno(), self._tickets_r, *arenas, holder.fd, holder.bell, status_w)
-        self._status_r = status_r
-        self._renew = False
-        self._closed = False
+    def __init__(self, spawner: Spawner, slots: Slots, until: float) -> None:
+        """Fork it; raises ``OSError`` when there are no descriptors, and what ``Spawner.spawn`` raises."""
+        #: Number of the latest chunk.
+        self.number = 0
         #: Calls it has taken on so far.
         self.calls = 0
         #: Whether it should serve no more, for it ran out of memory once.
@@ -42,56 +35,68 @@ class PoolProcess:
         self.deadline = math.inf
         #: When it became idle.
         self.idle_since = time.monotonic()
-        try:
-            self.pid, self._pidfd = spawner.spawn(fds, until)
-        except BaseException:
-            self._pidfd = -1
-            self.close()
-            raise
-        finally:
-            work.close()
-            os.close(status_w)
+        self._renew = False
+        self._inbox = memoryview(bytearray(child.MAX_MESSAGE))
+        with contextlib.ExitStack() as undo:
+            self.holder = slots.open()
+            undo.callback(self.holder.close)
+            self.requests = Arena.create()
+            undo.callback(self.requests.close)
+            self.responses = Arena.create()
+            undo.callback(self.responses.close)
+            self._tickets_r, self._tickets_w = _pipe(undo, os.O_NONBLOCK | os.O_CLOEXEC)
+            self._work, work = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(self._work.close)
+            with work, contextlib.ExitStack() as handed_over:
+                self._status_r, status_w = os.pipe2(os.O_CLOEXEC)
+                undo.callback(os.close, self._status_r)
+                handed_over.callback(os.close, status_w)
+                arenas = (self.requests.fd, self.responses.fd)
+                fds = (work.fileno(), self._tickets_r, *arenas, self.holder.fd, self.holder.bell, status_w)
+                self.pid, self.pidfd = spawner.spawn(fds, until)
+            undo.callback(os.close, self.pidfd)
+            self._close = undo.pop_all()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when there is a message, or when the process is dead."""
+        """Return the descriptor that is readable when there is a message."""
         return self._work.fileno()
 
     # A chunk
 
-    def pack(self, task: str, arguments: list[Any]) -> int:
-        """Write a chunk, the keyword arguments of one call each; return its size in bytes.
-
-        Raises whatever pickling raises.
-        """
-        self._renew_arenas()
+    def begin(self) -> None:
+        """Make room for a chunk; raises ``OSError`` when there are no descriptors for that."""
+        if self._renew or not (self.requests.reusable and self.responses.reusable):
+            # Somebody still uses views of the old memory, or it is too large to keep.
+            requests, responses = Arena.create(), Arena.create()
+            self.requests.close()
+            self.responses.close()
+            self.requests, self.responses, self._renew = requests, responses, True
         self.requests.reset()
         self.responses.clear()
-        self.requests.append((task, arguments))
+
+    def add(self, args: Any) -> int:
+        """Add a call with its keyword arguments; return the size of the chunk so far, in bytes.
+
+        Raises whatever pickling raises; the call is not in the chunk then.
+        """
+        self.requests.append(args)
         return self.requests.end
 
-    def send(self, count: int, deadline: float, *, slot: bool) -> None:
-        """Start the chunk of ``count`` calls that was packed; ``slot`` tells whether it holds a slot.
+    def send(self, task: str, count: int, deadline: float, *, slot: bool) -> None:
+        """Start the chunk of ``count`` calls that were added; ``slot`` tells whether it holds a slot.
 
         Should its thread not see to it in time, the housekeeper kills the process after ``deadline``.
-
         Raises ``ConnectionError`` when the process is dead.
         """
+        self.number = (self.number + 1) % 2**32
         if count > 1:
             os.write(self._tickets_w, bytes(count))
-        self._work.send(child.CHUNK.pack(count, self._renew, slot))
+        self._work.send(child.CHUNK.pack(self.number, count, self._renew, slot) + task.encode())
         if self._renew:
             socket.send_fds(self._work, [b"arenas"], [self.requests.fd, self.responses.fd])
             self._renew = False
         self.calls += count
         self.deadline = deadline
-
-    def _renew_arenas(self) -> None:
-        """Make new arenas when somebody still uses views of the old ones."""
-        if self._renew or not (self.requests.reusable and self.responses.reusable):
-            self.requests.close()
-            self.responses.close()
-            self.requests, self.responses = Arena.create(), Arena.create()
-            self._renew = True
 
     def take_back(self) -> int:
         """Take the calls that were not begun back from the process, and return their number.
@@ -111,19 +116,17 @@ class PoolProcess:
         The kind is empty when the process is dead, ``None`` when it has said nothing.
         """
         try:
-            message = self._work.recv(child.MAX_MESSAGE, socket.MSG_DONTWAIT)
+            size = self._work.recv_into(self._inbox, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None, None
         except ConnectionResetError:
-            message = b""
-        kind = message[:1]
-        if kind == child.KIND_EVENT:
-            return kind, message[1:]
-        if message:
-            _, begun, held = child.DONE.unpack(message)
+            size = 0
+        kind = bytes(self._inbox[: min(size, 1)])
+        if kind == child.KIND_DONE:
+            _, begun, held = child.DONE.unpack_from(self._inbox)
             self._renew = bool(held)
             return kind, begun
-        return kind, None
+        return kind, bytes(self._inbox[1:size])
 
     # The end
 
@@ -134,20 +137,24 @@ class PoolProcess:
     def send_kill(self) -> None:
         """Kill it, whatever code it is in, and go on."""
         try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass  # dead already
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end and tell whether it came."""
-        return _readable(self._pidfd, max(0.0, seconds))
+        return _readable(self.pidfd, max(0.0, seconds))
 
     def kill(self) -> None:
         """Kill it, wait for its end and free its slot."""
         self.send_kill()
         if self.wait(KILL_PATIENCE):
-            self.holder.release()
-            self.holder.ring()
+            self.give_slot_back()
+
+    def give_slot_back(self) -> None:
+        """Free its slot; only while it does not compute."""
+        self.holder.release()
+        self.holder.ring()
 
     def exit_code(self) -> int | None:
         """Return how it ended, negative for a signal; ``None`` when nobody can tell."""
@@ -156,18 +163,24 @@ class PoolProcess:
         status = os.read(self._status_r, forkserver.STATUS.size)
         return int(forkserver.STATUS.unpack(status)[0]) if status else None
 
+    def trim(self) -> None:
+        """Give back the memory that its last messages took, if nobody uses it."""
+        if not self._renew and self.requests.reusable and self.responses.reusable:
+            self.requests.trim()
+            self.responses.trim()
+
     def close(self) -> None:
-        """Let go of it; an idle process ends by itself then."""
-        if self._closed:
-            return
-        self._closed = True
-        self._work.close()
-        for fd in (self._tickets_r, self._tickets_w, self._status_r, self._pidfd):
-            if fd >= 0:
-                os.close(fd)
+        """Let go of it; an idle process ends by itself then. A second call does nothing."""
+        self._close.close()
         self.requests.close()
         self.responses.close()
-        self.holder.close()
+
+
+def _pipe(undo: contextlib.ExitStack, flags: int) -> tuple[int, int]:
+    ends = os.pipe2(flags)
+    for fd in ends:
+        undo.callback(os.close, fd)
+    return ends
 
 
 def _readable(fd: int, seconds: float) -> bool:

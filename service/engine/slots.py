@@ -1,9 +1,9 @@
 """CPU slots shared by every process of the service.
 
-A slot is a lock on one byte of a file. The kernel drops it when its holder dies, however that happens,
-so no slot is ever lost. A lock belongs to an open file description; each pool process and the thread
-that talks to it share one description, so either of the two can release: the pool process does when it
-has computed, also while its owner is busy elsewhere, and the kernel does when it is dead.
+A slot is a lock on one byte of a file. A lock belongs to an open file description; each pool process and
+its owner share one, so either of the two can release: the pool process does when it has computed, also
+while its owner is busy elsewhere, and the owner does when the process is dead. When both are, the kernel
+does, so no slot is ever lost.
 
 Nobody can wait for "any one of N" locks. Who waits holds a shared lock on one more byte; who releases
 sees that and puts a byte into the bell, a FIFO next to the file, which one waiter reads. A bell that
@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import struct
 import time
-from collections.abc import Callable
+import weakref
 from pathlib import Path
 
 #: Seconds after which a waiter looks for a free slot without having been called.
@@ -42,7 +41,10 @@ _UNLOCKED = struct.pack("h", fcntl.F_UNLCK)
 
 
 class Slots:
-    """The budget of ``count`` slots kept in ``directory``, seen from one process."""
+    """The budget of ``count`` slots kept in ``directory``, seen from one process.
+
+    Its descriptors are closed when the last who uses them is gone: a run may outlive its pool.
+    """
 
     def __init__(self, directory: Path, count: int) -> None:
         """Open, or make, the file and the bell."""
@@ -56,12 +58,14 @@ class Slots:
         except FileExistsError:
             pass
         # Opened for reading and writing, a FIFO never blocks and never ends.
-        self._bell = os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._watch = self.open()
+        self.bell = os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.bell)
+        self._watch = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        weakref.finalize(self, os.close, self._watch)
 
     def open(self) -> Holder:
         """Return a new holder, which can hold one slot."""
-        return Holder(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), self._bell)
+        return Holder(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), self.bell, self)
 
     def try_acquire(self, holder: Holder) -> bool:
         """Take a slot for ``holder`` if one is free."""
@@ -75,61 +79,48 @@ class Slots:
             return True
         return False
 
-    def acquire(self, holder: Holder, until: float, give_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait for a slot and tell whether there was one.
-
-        ``until`` is a ``time.monotonic()`` time; ``give_up`` is asked every ``RESCAN`` seconds.
-        """
-        if self.try_acquire(holder):
-            return True
+    def announce(self, holder: Holder) -> None:
+        """Say that ``holder`` waits; it must try once more after that, or it may miss a release."""
         fcntl.fcntl(holder.fd, fcntl.F_OFD_SETLK, _WAIT)
-        try:
-            return self._wait(holder, until, give_up)
-        finally:
-            fcntl.fcntl(holder.fd, fcntl.F_OFD_SETLK, _WAIT_NO_MORE)
 
-    def _wait(self, holder: Holder, until: float, give_up: Callable[[], bool]) -> bool:
-        poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
-        # The first look comes after the waiting was announced, or a release in between would be missed.
-        while not give_up():
-            if self.try_acquire(holder):
-                return True
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            if poll.poll(min(left, RESCAN) * 1000):
-                _take_byte(self._bell)
-        return False
+    def withdraw(self, holder: Holder) -> None:
+        """Say that ``holder`` waits no more."""
+        fcntl.fcntl(holder.fd, fcntl.F_OFD_SETLK, _WAIT_NO_MORE)
+
+    def hear(self) -> None:
+        """Take one ring of the bell, if there is one."""
+        try:
+            os.read(self.bell, 1)
+        except BlockingIOError:
+            pass  # another waiter was faster
 
     @property
     def contended(self) -> bool:
         """Whether somebody waits for a slot."""
-        return _conflicts(self._watch.fd)
+        return _conflicts(self._watch)
 
     def give_way(self, patience: float = 0.005) -> None:
         """Let one who waits go first: until nobody waits, every slot is taken, or time is up."""
         until = time.monotonic() + patience
-        while self.contended and time.monotonic() < until:
-            if not self.try_acquire(self._watch):
-                return
-            self._watch.release()
-            self._watch.ring()
+        while self.contended and self._any_free() and time.monotonic() < until:
             time.sleep(0.0002)
 
-    def close(self) -> None:
-        """Close the file and the bell."""
-        self._watch.close()
-        os.close(self._bell)
+    def _any_free(self) -> bool:
+        # Asking takes no lock, so it can't get in the way of the one who shall have the slot.
+        requests = self._takings
+        return any(
+            fcntl.fcntl(self._watch, fcntl.F_OFD_GETLK, taking).startswith(_UNLOCKED) for taking in requests
+        )
 
 
 class Holder:
     """An open file description that can hold one slot; pool process and owner both have it."""
 
-    def __init__(self, fd: int, bell: int) -> None:
-        """Own ``fd``; ``bell`` stays its opener's."""
+    def __init__(self, fd: int, bell: int, slots: Slots | None = None) -> None:
+        """Own ``fd``; ``bell`` belongs to ``slots``, which lives for as long as a holder does."""
         self.fd = fd
         self.bell = bell
+        self._slots = slots
 
     def release(self) -> None:
         """Give the slot back; ``ring`` should follow."""
@@ -151,10 +142,3 @@ class Holder:
 def _conflicts(fd: int) -> bool:
     # The kernel answers with the lock that is in the way, or with the request turned into an unlock.
     return not fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _ASK).startswith(_UNLOCKED)
-
-
-def _take_byte(fd: int) -> None:
-    try:
-        os.read(fd, 1)
-    except BlockingIOError:
-        pass  # another waiter was faster

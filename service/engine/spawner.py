@@ -17,6 +17,9 @@ import service
 from service.engine import forkserver, lifeline
 from service.errors import ConfigurationError, EngineUnavailable
 
+#: Longest wait that a lock or a poll takes, in seconds.
+MAX_WAIT = 86_400.0
+
 #: One thread a process for the numeric libraries: the pool has one process a core already.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -28,7 +31,11 @@ _FORK_SERVER = (
 
 
 class SpawnFailed(EngineUnavailable):
-    """The fork server gave no process; it will be started anew."""
+    """There was no new pool process to be had."""
+
+
+class ForkServerDied(SpawnFailed):
+    """It may have forked before: what was sent to it must not be sent to the next one."""
 
 
 class Spawner:
@@ -43,7 +50,7 @@ class Spawner:
         self._ready = False
         self._closed = False
         # Whoever dies with this end open takes every pool process along.
-        self._lifeline_r, self._lifeline_w = lifeline.pipe()
+        self._lifeline: tuple[int, ...] = lifeline.pipe()
 
     def spawn(self, fds: Sequence[int], until: float) -> tuple[int, int]:
         """Return pid and pidfd of a new process that got ``fds``.
@@ -51,21 +58,34 @@ class Spawner:
         Raises ``TimeoutError`` when there is none by the ``time.monotonic()`` time ``until``,
         ``ConfigurationError`` when the task modules can't be imported, ``SpawnFailed`` otherwise.
         """
-        if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
+        if not self._lock.acquire(timeout=_left(until)):
             raise TimeoutError
         try:
-            control = self._ensure_ready(until)
-            socket.send_fds(control, [b"spawn"], list(fds))
-            answer, pidfds, _, _ = socket.recv_fds(control, forkserver.PID.size, 1, socket.MSG_CMSG_CLOEXEC)
-            if not answer:
-                raise ConnectionResetError
-            return int(forkserver.PID.unpack(answer)[0]), pidfds[0]
+            return self._ask(fds, until)
         except (ConnectionError, ValueError) as error:
             self._stop()
-            msg = "the fork server died"
-            raise SpawnFailed(msg) from error
+            raise ForkServerDied("the fork server died") from error
+        except TimeoutError:
+            if self._ready:
+                # Its answer would be taken for that to the next request.
+                self._kill()
+            raise
         finally:
             self._lock.release()
+
+    def _ask(self, fds: Sequence[int], until: float) -> tuple[int, int]:
+        control = self._ensure_ready(until)
+        socket.send_fds(control, [b"spawn"], list(fds))
+        _await(control, until)
+        answer, pidfds, _, _ = socket.recv_fds(control, forkserver.PID.size, 1, socket.MSG_CMSG_CLOEXEC)
+        if not answer:
+            raise ConnectionResetError
+        pid = int(forkserver.PID.unpack(answer)[0])
+        if pid < 0:
+            raise SpawnFailed(f"no process can be forked: {os.strerror(-pid)}")
+        if not pidfds:
+            raise SpawnFailed("no process can be had: too many open files")
+        return pid, pidfds[0]
 
     def _ensure_ready(self, until: float) -> socket.socket:
         if self._closed:
@@ -83,7 +103,7 @@ class Spawner:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = dict.fromkeys(_ONE_THREAD, "1") | dict(os.environ)
         with theirs:
-            fds = (theirs.fileno(), self._lifeline_r)
+            fds = (theirs.fileno(), self._lifeline[0])
             self._server = subprocess.Popen(
                 [sys.executable, "-c", _FORK_SERVER, _ROOT, *map(str, fds)],
                 pass_fds=fds,
@@ -96,10 +116,7 @@ class Spawner:
 
     def _await_ready(self, control: socket.socket, until: float) -> None:
         """Wait for the task modules to be imported; who comes later goes on waiting."""
-        poll = select.poll()
-        poll.register(control, select.POLLIN)
-        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise TimeoutError
+        _await(control, until)
         answer = control.recv(forkserver.MAX_MESSAGE)
         if not answer:
             raise ConnectionResetError
@@ -121,12 +138,38 @@ class Spawner:
                 self._server.wait()
             self._server = None
 
+    def _kill(self) -> None:
+        if self._server is not None:
+            self._server.kill()
+        self._stop()
+
     def close(self) -> None:
         """Stop the fork server; every process still there dies with it."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._stop()
-            os.close(self._lifeline_w)
-            os.close(self._lifeline_r)
+        self._closed = True
+        # Somebody may be waiting for a fork server that is stuck.
+        if not self._lock.acquire(timeout=1) and (server := self._server) is not None:
+            server.kill()
+            self._lock.acquire()
+        self._stop()
+        self.let_go()
+        self._lock.release()
+
+    def let_go(self) -> None:
+        """Close our ends without a word, as a fork of the owner must."""
+        if self._control is not None:
+            self._control.close()
+        for fd in self._lifeline:
+            os.close(fd)
+        self._lifeline = ()
+
+
+def _await(control: socket.socket, until: float) -> None:
+    """Wait for an answer; raises ``TimeoutError``."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    if not poll.poll(_left(until) * 1000):
+        raise TimeoutError
+
+
+def _left(until: float) -> float:
+    return min(max(0.0, until - time.monotonic()), MAX_WAIT)

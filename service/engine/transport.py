@@ -48,10 +48,16 @@ KEEP = 64 * 1024 * 1024
 class Arena:
     """One end of a memory file; either end may be the writer, not both."""
 
-    def __init__(self, fd: int) -> None:
-        """Map the memory file ``fd`` and own it from now on."""
+    def __init__(self, fd: int, size: int = 0) -> None:
+        """Map the memory file ``fd``, made ``size`` bytes long if not 0, and own it from now on."""
         self.fd = fd
-        self._map = mmap.mmap(fd, 0)
+        try:
+            if size:
+                os.ftruncate(fd, size)
+            self._map = mmap.mmap(fd, 0)
+        except BaseException:
+            os.close(fd)
+            raise
         self._held = False
         self._viewed = False
         self.reset()
@@ -59,9 +65,7 @@ class Arena:
     @classmethod
     def create(cls) -> Arena:
         """Return an arena over new memory."""
-        fd = os.memfd_create("everycore", os.MFD_CLOEXEC)
-        os.ftruncate(fd, _INITIAL)
-        return cls(fd)
+        return cls(os.memfd_create("everycore", os.MFD_CLOEXEC), _INITIAL)
 
     # Writing
 
@@ -70,6 +74,7 @@ class Arena:
         self.end = FIRST
         self._cursor = FIRST
         self._loaded = 0
+        self._lost: Exception | None = None
 
     def clear(self) -> None:
         """As its writer, take back what was committed."""
@@ -141,11 +146,6 @@ class Arena:
         return float(_STARTED.unpack_from(self._map, _STARTED_AT)[0])
 
     @property
-    def size(self) -> int:
-        """Bytes of the mapping."""
-        return len(self._map)
-
-    @property
     def unread(self) -> int:
         """How many valid blocks were not loaded yet."""
         return self.committed - self._loaded
@@ -153,13 +153,20 @@ class Arena:
     def load(self) -> Any:
         """Read the next block; large buffers in it are views of the shared memory.
 
-        Raises whatever unpickling raises; the block counts as read all the same.
+        Raises whatever unpickling raises; the block counts as read all the same. When the memory can't be
+        mapped, every further block is lost, too.
         """
-        length, count, end = self._header()
+        self._loaded += 1
+        if self._lost is not None:
+            raise self._lost
+        try:
+            length, count, end = self._header()
+        except (OSError, MemoryError) as error:
+            self._lost = error
+            raise
         start = self._cursor + _HEADER.size
         stop = start + length
         self._cursor = end
-        self._loaded += 1
         if count:
             return pickle.loads(self._map[start:stop], buffers=self._views(stop, count))
         if length < OUT_OF_BAND:
@@ -205,9 +212,19 @@ class Arena:
             self._viewed = False
         return not (self._held or self._viewed) and len(self._map) <= KEEP
 
+    def trim(self) -> None:
+        """Give the pages back that the last messages took; nobody may be reading or writing."""
+        size = os.fstat(self.fd).st_size
+        if size > _INITIAL:
+            os.ftruncate(self.fd, 0)
+            os.ftruncate(self.fd, size)
+
     def close(self) -> None:
         """Let go of the memory; views of it stay valid."""
+        if self.fd < 0:
+            return
         os.close(self.fd)
+        self.fd = -1
         try:
             self._map.close()
         except BufferError:

@@ -1,5 +1,6 @@
 """Tasks that do what tasks should not do, and a few that behave."""
 
+import contextvars
 import ctypes
 import os
 import signal
@@ -218,6 +219,54 @@ def ignore_signals_and_spin() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGIO, signal.SIGALRM):
         signal.signal(signum, signal.SIG_IGN)
     spin(60)
+
+
+@task()
+def ignore(value: Any) -> None:
+    """Take anything, return nothing."""
+
+
+@task()
+def choose(what: str) -> Any:
+    if what == "grudge":
+        return Grudge()
+    if what == "hang":
+        time.sleep(60)
+    return what
+
+
+class Slowly:
+    """Takes its time to be unpacked."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __reduce__(self) -> Any:
+        return time.sleep, (self.seconds,)
+
+
+@task()
+def exit_and_leave_a_daemon(path: str) -> NoReturn:
+    if os.fork() == 0:
+        os.setsid()
+        Path(path).write_text(str(os.getpid()))
+        time.sleep(60)
+        os._exit(0)
+    while not Path(path).exists():
+        time.sleep(0.001)
+    os._exit(9)
+
+
+@task()
+def report_later(seconds: float) -> None:
+    """Leave a thread behind that reports progress when the call is over."""
+    context = contextvars.copy_context()
+
+    def speak() -> None:
+        time.sleep(seconds)
+        progress(1, 1, note="too late")
+
+    threading.Thread(target=context.run, args=(speak,)).start()
 
 
 @task()

@@ -80,7 +80,7 @@ def test_an_argument_that_cannot_travel(run, value):
 
 
 def test_an_argument_that_kills_whoever_unpacks_it(run):
-    """It is given up after a few processes; its neighbours are not."""
+    """It is given up; its neighbours are not."""
     run.results("echo", [{"value": n} for n in range(1000)])
     calls = [Call("echo", {"value": Bomb() if n == 5 else n}, n) for n in range(20)]
     outcomes = {outcome.index: outcome for outcome in run.outcomes(calls)}

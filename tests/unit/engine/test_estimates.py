@@ -21,10 +21,6 @@ def test_what_is_left_is_shared_evenly_if_that_pays():
     assert Estimate(1e-6).chunk(16, 2) >= 16, "a second process would cost more than it saves"
 
 
-def test_large_arguments_make_small_chunks():
-    assert Estimate(1e-6, size=1_000_000).chunk(0, 2) == 4
-
-
 def test_a_dearer_call_is_believed_at_once_a_cheaper_one_slowly():
     estimate = Estimate(0.001)
     estimate.learn(1.0)

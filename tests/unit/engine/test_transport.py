@@ -153,6 +153,26 @@ def test_a_block_is_read_once_even_if_it_cannot_be_unpickled(ends):
     assert reader.load() == "next"
 
 
+def test_blocks_that_cannot_be_mapped_are_lost_rather_than_mistaken(ends, monkeypatch):
+    writer, reader = ends
+    writer.append("small")
+    writer.append(bytes(1_000_000))
+    writer.append("behind it")
+    writer.commit(3)
+    assert reader.load() == "small"
+    with monkeypatch.context() as no_memory:
+        no_memory.setattr("service.engine.transport.mmap.mmap", _fail)
+        with pytest.raises(OSError, match="no memory"):
+            reader.load()
+    with pytest.raises(OSError, match="no memory"):
+        reader.load()
+    assert reader.unread == 0
+
+
+def _fail(*_):
+    raise OSError("no memory")
+
+
 class Refuses:
     def __reduce__(self):
         return _refuse, ()

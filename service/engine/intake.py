@@ -1,0 +1,92 @@
+"""The calls of a run that wait: some taken in already, the others still in the caller's iterator."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service.engine.base import Call, Outcome, Timing
+from service.errors import CallError
+
+#: See ``Intake.sent``.
+FIRST_AHEAD = 64
+
+
+@dataclass(slots=True)
+class Pending:
+    """A call that waits for its turn."""
+
+    call: Call
+    #: When the run took it in.
+    queued: float
+
+    def unrun(self, error: CallError) -> Outcome:
+        """Return the outcome of a call that never ran."""
+        now = time.monotonic()
+        return Outcome(self.call.index, Timing(0, self.queued, now, now), error=error)
+
+
+class Intake:
+    """Takes calls in as late as possible."""
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        """Take nothing in yet."""
+        self._calls = iter(calls)
+        #: Calls still in the iterator, 0 when nobody knows.
+        self._left = operator.length_hint(calls, 0)
+        self._pending: deque[Pending] = deque()
+        #: How many to take in ahead, from an iterator of unknown length: their size is unknown, too.
+        self._ahead = FIRST_AHEAD
+
+    @property
+    def known(self) -> bool:
+        """Whether a call is known to wait."""
+        return bool(self._pending or self._left)
+
+    @property
+    def remaining(self) -> int:
+        """How many calls wait, 0 when nobody knows."""
+        return self._left and self._left + len(self._pending)
+
+    def first(self) -> Pending | None:
+        """Return the call whose turn is next; ``None`` when there are no more."""
+        if not self._pending and not self._pull():
+            return None
+        return self._pending[0]
+
+    def gather(self, most: int) -> int:
+        """Take in up to ``most`` calls; return how many of them, from the first, are of one task."""
+        if most == 1:
+            return 1
+        if not self._left:
+            most = min(most, self._ahead)
+        while len(self._pending) < most and self._pull():
+            pass
+        task = self._pending[0].call.task
+        for number, pending in enumerate(self._pending):
+            if number == most or pending.call.task != task:
+                return number
+        return len(self._pending)
+
+    def sent(self, count: int, *, full: bool) -> None:
+        """Learn from a chunk of ``count`` calls how many to take in ahead; ``full``: no more went in."""
+        self._ahead = max(1, count) if full else 2 * self._ahead
+
+    def take(self) -> Pending:
+        """Remove the first call that was taken in, and return it."""
+        return self._pending.popleft()
+
+    def put_back(self, calls: Sequence[Pending]) -> None:
+        """Put calls before all others, in their order."""
+        self._pending.extendleft(reversed(calls))
+
+    def _pull(self) -> bool:
+        call = next(self._calls, None)
+        if call is None:
+            return False
+        self._left = max(0, self._left - 1)
+        self._pending.append(Pending(call, time.monotonic()))
+        return True
