@@ -21,7 +21,7 @@ from service.errors import ConfigurationError, EngineUnavailable
 MAX_WAIT = 86_400.0
 
 #: One thread a process for the numeric libraries: the pool has one process a core already.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 #: The package need not be installed; the full path of modules follows with the set-up.
 _ROOT = str(Path(service.__file__).parent.parent)
@@ -101,7 +101,7 @@ class Spawner:
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = dict.fromkeys(_ONE_THREAD, "1") | dict(os.environ)
+        environment = dict.fromkeys(ONE_THREAD, "1") | dict(os.environ)
         with theirs:
             fds = (theirs.fileno(), self._lifeline[0])
             self._server = subprocess.Popen(
