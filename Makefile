@@ -8,7 +8,11 @@ candidates = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 VENV := .venv
 # The load tests have their own: Locust patches the standard library and hooks into pytest.
 LOADTEST_VENV := .venv-loadtest
+# Training takes a library that the trained model does without.
+TRAIN_VENV := .venv-train
 UV_VENV := .venv-uv
+
+SWAGGER_UI := 5.35.0
 
 bin := $(VENV)/bin
 checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.conf.py
@@ -18,7 +22,7 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .SECONDARY:
 .DEFAULT_GOAL := help
 .PHONY: help serve test check lint format types imports tests unit integration e2e coverage \
-    bench bench-samples lock clean
+    bench bench-samples train-digits lock swagger clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,15 +67,27 @@ bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one tabl
 bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
 	$(bin)/python loadtests/bench_samples.py $(ARGS)
 
+train-digits: $(TRAIN_VENV)/train.stamp  ## train the model of classify_digits anew
+	OMP_NUM_THREADS=1 $(TRAIN_VENV)/bin/python training/train_digits.py
+
 # `make lock` keeps the versions that are locked and still fit; `make lock LOCK=--upgrade` takes the newest.
 # Where the packages came from is left out: a mirror that you use never ends up in the files.
 lock: $(UV_VENV)/uv.stamp  ## lock the versions anew after a change of pyproject.toml
 	@$(call compile,run)
 	@$(call compile,dev,--extra dev -c requirements/run.txt)
 	@$(call compile,loadtest,--extra loadtest -c requirements/run.txt)
+	@$(call compile,train,--extra train -c requirements/run.txt)
+
+# npm is needed for this alone; the files are in the repository.
+swagger:  ## fetch the files of Swagger UI anew
+	rm -rf var/swagger && mkdir -p var/swagger
+	cd var/swagger && npm pack --silent swagger-ui-dist@$(SWAGGER_UI) && tar -xzf swagger-ui-dist-*.tgz
+	cd var/swagger/package && cp LICENSE NOTICE swagger-ui.css swagger-ui-bundle.js \
+	    swagger-ui-bundle.js.LICENSE.txt $(CURDIR)/service/web/swagger/
+	rm -rf var/swagger
 
 clean:  ## remove what can be made again (not var/, where the service keeps its data)
-	rm -rf $(VENV) $(LOADTEST_VENV) $(UV_VENV) var/coverage .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(LOADTEST_VENV) $(TRAIN_VENV) $(UV_VENV) var/coverage .mypy_cache .ruff_cache .pytest_cache \
 	    .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,6 +108,11 @@ $(VENV)/%.stamp: requirements/%.txt | $(VENV)/made.stamp
 $(LOADTEST_VENV)/%.stamp: requirements/%.txt | $(LOADTEST_VENV)/made.stamp
 	@echo "installing what is locked in $<"
 	@$(LOADTEST_VENV)/$(pip) --require-hashes -r $<
+	@touch $@
+
+$(TRAIN_VENV)/%.stamp: requirements/%.txt | $(TRAIN_VENV)/made.stamp
+	@echo "installing what is locked in $<"
+	@$(TRAIN_VENV)/$(pip) --require-hashes -r $<
 	@touch $@
 
 $(UV_VENV)/uv.stamp: | $(UV_VENV)/made.stamp

@@ -18,7 +18,7 @@ from typing import Any
 import gunicorn.http.message
 
 from service import settings as configuration
-from service.engine import lifeline
+from service.engine import lifeline, spawner
 from service.telemetry import logs
 
 settings = configuration.load()
@@ -48,6 +48,10 @@ limit_request_field_size = 8190
 accesslog = None
 logconfig_dict = logs.stdlib_config(settings.log_format, settings.log_level)
 loglevel = settings.log_level
+
+# The tasks are imported here too, and with them NumPy, which would start a thread for every CPU.
+for variable in spawner.ONE_THREAD:
+    os.environ.setdefault(variable, "1")
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 

@@ -7,8 +7,10 @@ The rooms, from the front door to the back; each imports only those below it:
     engine          runs calls on pool processes; knows no Flask
     tasks           plain functions, what they are called and what they take
     telemetry       logs and metrics
-    settings        one frozen object, read from the environment once (environment, cpus)
+    settings        one frozen object, read from the environment once (environment, cpus, keys)
     errors          the one error tree
 
 A request travels ``api.tasks -> engine.local -> engine.process => engine.child -> tasks`` and back.
 """
+
+__version__ = "0.1.0"

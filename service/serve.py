@@ -10,7 +10,7 @@ It does little, so that little can go wrong in it; when it is killed all the sam
 from __future__ import annotations
 
 import os
-import queue
+import select
 import signal
 import subprocess
 import sys
@@ -40,7 +40,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._graceful_timeout = settings.graceful_timeout
         self._log = logs.get_logger(pid=os.getpid())
-        self._signals: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
+        self._signals, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._kill_at: float | None = None
         self._stopping_quickly = False
         # A terminal that is closed says SIGHUP too, and means "stop"; a service manager means "reload".
@@ -50,7 +50,9 @@ class Supervisor:
         """Serve until stopped; return the exit status, 128 + the signal's number for a death by signal."""
         # SIGUSR2 would start a second Gunicorn beside the one we know of, and end us by default.
         for signum in (*PASSED_ON, signal.SIGUSR2, signal.SIGCHLD):
-            signal.signal(signum, lambda number, _: self._signals.put(signal.Signals(number)))
+            signal.signal(signum, lambda *_: None)  # a handler, however empty, makes the wake-up byte
+        # A signal that comes to another thread, and NumPy may have started some, wakes no wait but this one.
+        signal.set_wakeup_fd(self._wakeup)
         server = self._start()
         while (status := server.poll()) is None:
             self._handle(self._next_signal(), server)
@@ -74,10 +76,8 @@ class Supervisor:
     def _next_signal(self) -> signal.Signals | None:
         """Wait for a signal, SIGCHLD included; return ``None`` when it is time to enforce a stop."""
         timeout = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
-        try:
-            return self._signals.get(timeout=timeout)
-        except queue.Empty:
-            return None
+        ready, _, _ = select.select([self._signals], [], [], timeout)
+        return signal.Signals(os.read(self._signals, 1)[0]) if ready else None
 
     def _handle(self, signum: signal.Signals | None, server: subprocess.Popen[bytes]) -> None:
         if signum == signal.SIGHUP and self._on_terminal:

@@ -11,12 +11,21 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, overload
 
-from pydantic import BeforeValidator, ByteSize, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service import environment
 from service.cpus import available_cpus
 from service.errors import ConfigurationError
+from service.keys import Key, parse
 
 MIB = 1024 * 1024
 LAST_PORT = 65_535
@@ -48,7 +57,12 @@ class Settings(BaseSettings):
 
     insecure: bool = Field(
         default=False,
-        description="1 to allow an address that other machines can reach although nobody has to log in.",
+        description="1 to allow an address that other machines can reach although nobody needs a key.",
+    )
+    api_keys: SecretStr | None = Field(
+        default=None,
+        description="Who may call: name:hash[:concurrency=N][:per-minute=N], separated by commas or lines;"
+        " python -m service keys new NAME makes one. By default anybody.",
     )
     bind: str = Field(
         default="127.0.0.1:8000",
@@ -126,7 +140,7 @@ class Settings(BaseSettings):
     )
     runtime_dir: Path = Field(
         default=Path("var/run"),
-        description="Folder for the lock files that the processes of one service share; made if missing.",
+        description="Folder for the files that the processes of one service share; made if missing.",
     )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto",
@@ -149,6 +163,17 @@ class Settings(BaseSettings):
         """Put the files of ``_FILE`` variables in the place of a folder of secrets."""
         return init_settings, env_settings, dotenv_settings, environment.SecretFiles(settings_cls)
 
+    def known_keys(self) -> tuple[Key, ...]:
+        """Return the API keys, which are none by default."""
+        return parse(self.api_keys.get_secret_value()) if self.api_keys is not None else ()
+
+    @field_validator("api_keys")
+    @classmethod
+    def _api_keys_can_be_read(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse(value.get_secret_value())
+        return value
+
     @field_validator("bind")
     @classmethod
     def _bind_is_an_address(cls, value: str, info: ValidationInfo) -> str:
@@ -157,10 +182,12 @@ class Settings(BaseSettings):
         host, colon, port = value.rpartition(":")
         if not colon or not port.isdecimal() or int(port) > LAST_PORT:
             raise ValueError("it must be host:port, with a port from 0 to 65535")
-        if not _is_loopback(host.strip("[]")) and not info.data.get("insecure", True):
+        # What is wrong itself is not among the data, and has been told.
+        is_meant = info.data.get("insecure", True) or info.data.get("api_keys", True)
+        if not _is_loopback(host.strip("[]")) and not is_meant:
             raise ValueError(
-                "other machines could reach that address, and nobody has to log in;"
-                " use 127.0.0.1, or say SERVICE_INSECURE=1 if you mean it",
+                "other machines could reach that address, and nobody needs a key;"
+                " use 127.0.0.1, set SERVICE_API_KEYS, or say SERVICE_INSECURE=1 if you mean it",
             )
         return value
 

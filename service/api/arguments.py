@@ -1,10 +1,11 @@
 """A task's arguments from whatever form of body it takes.
 
-application/json      one object, checked strictly from its bytes; ``bytes`` as base64
-multipart/form-data   files as they are, other fields as text
+application/json      one object, checked strictly from its bytes; ``bytes`` as base64, arrays as lists
+multipart/form-data   files as they are, arrays as .npy files, other fields as text
 image/*, …            the body is the task's only required ``bytes``; the rest stands in the query
+application/x-npy     the same with the only required array
 
-The last two are for tasks with such a parameter. Text is read as what it should be: "3" as an integer.
+The last three are for tasks with such a parameter. Text is read as what it should be: "3" as an integer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from werkzeug.datastructures import MultiDict
 
 from service.api.bodies import parse_multipart, read_body
 from service.api.problems import WrongMediaType
+from service.api.results import NPY
 from service.tasks.contract import Contract, InvalidArguments
 
 _JSON = "application/json"
@@ -41,12 +43,20 @@ def read_arguments(contract: Contract, request: Request, limit: int) -> dict[str
         fields, files = parse_multipart(request, body)
         contents = MultiDict((name, file.read()) for name, file in files.items(multi=True))
         return contract.validate_text(_values(fields) | _values(contents))
-    return contract.validate_text(_values(request.args) | {str(contract.upload): body})
+    name = contract.array if media_type == NPY else contract.upload
+    return contract.validate_text(_values(request.args) | {str(name): body})
 
 
 def accepted(contract: Contract) -> list[str]:
     """Return the media types that a task takes."""
-    return [_JSON] if contract.upload is None else [_JSON, _MULTIPART, *_RAW]
+    media_types = [_JSON]
+    if contract.upload is not None or contract.arrays:
+        media_types.append(_MULTIPART)
+    if contract.array is not None:
+        media_types.append(NPY)
+    if contract.upload is not None:
+        media_types.extend(_RAW)
+    return media_types
 
 
 def _is_accepted(contract: Contract, media_type: str) -> bool:

@@ -51,6 +51,40 @@ class WrongMediaType(RequestError):
         self.accepted = accepted
 
 
+class Unauthorized(RequestError):
+    """The request comes without a key that is known."""
+
+    def __init__(self, reason: str, *, given: bool) -> None:
+        """``given`` tells whether there was a key, or anything in its place."""
+        super().__init__(reason)
+        self.given = given
+
+
+class LimitReached(RequestError):
+    """The request's key may not do more now."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        """``retry_after`` is in seconds."""
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class RateLimited(LimitReached):
+    """The key has sent as many requests as it may in a minute."""
+
+    def __init__(self, key: str, most: int, retry_after: float) -> None:
+        """Say whose limit it is, and when one more passes."""
+        super().__init__(f"key {key!r} may send {most} requests in 60 seconds, and has", retry_after)
+
+
+class TooManyConcurrent(LimitReached):
+    """The key has as many requests in progress as it may."""
+
+    def __init__(self, key: str, most: int) -> None:
+        """Say whose limit it is; when a request ends, nobody knows."""
+        super().__init__(f"key {key!r} may have {most} requests in progress at once, and has", 1)
+
+
 class ResultNotJson(errors.EverycoreError):
     """The task's result has no form in JSON."""
 
@@ -69,6 +103,7 @@ TABLE: dict[type[Exception], Kind] = {
     MalformedBody: Kind(400, "malformed-body", "The body can't be read"),
     InvalidHeader: Kind(400, "invalid-header", "A header can't be used"),
     http.BadRequest: Kind(400, "bad-request", "The request can't be understood"),
+    Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     errors.TaskNotFound: Kind(404, "task-not-found", "There is no such task"),
     http.NotFound: Kind(404, "not-found", "There is nothing here"),
     http.MethodNotAllowed: Kind(405, "method-not-allowed", "That method is not allowed here"),
@@ -78,6 +113,8 @@ TABLE: dict[type[Exception], Kind] = {
     WrongMediaType: Kind(415, "unsupported-media-type", "The task does not take this media type"),
     InvalidArguments: Kind(422, "validation", "The arguments don't fit the task"),
     InvalidInput: Kind(422, "invalid-input", "The task can't use this input"),
+    RateLimited: Kind(429, "rate-limited", "Too many requests in a minute"),
+    TooManyConcurrent: Kind(429, "too-many-concurrent", "Too many requests at once"),
     errors.TaskFailed: Kind(500, "task-failed", "The task failed"),
     errors.TaskCrashed: Kind(500, "task-crashed", "The task's process died"),
     errors.NotSerializable: Kind(500, "result-not-serializable", "The result can't be sent"),
@@ -156,7 +193,9 @@ def _kind_of(error: Exception) -> Kind:
 
 
 def _headers_for(error: Exception) -> dict[str, str]:
-    if isinstance(error, errors.Saturated):
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="everycore"' + ', error="invalid_token"' * error.given}
+    if isinstance(error, errors.Saturated | LimitReached):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, BodyTooLarge):
         # The rest of the body is under way, and nobody reads it. Gunicorn closes then without being told.

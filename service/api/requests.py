@@ -19,7 +19,7 @@ from service.telemetry.logs import get_logger
 
 #: An id from outside that is safe in a log line and in a header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}", re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}(\.\d{0,9})?", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(\.\d{0,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

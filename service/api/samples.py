@@ -16,6 +16,9 @@ bp = Blueprint("samples", __name__)
 DEFAULT_N = (10_000_000, 8_000_000, 12_000_000, 9_000_000)
 DEFAULT_ITEMS = tuple(range(1, 11))
 
+MAX_NUMBERS = 64
+MAX_ITEMS = 1000
+
 MAX_N = 100_000_000
 MAX_ITEM = 10**18 - 1
 
@@ -29,7 +32,7 @@ class InvalidQuery(problems.RequestError):
 @bp.get("/concurrent_cpu_tasks/")
 def concurrent_cpu_tasks() -> Response:
     """Sum squares up to each ``n`` in parallel; results in order of completion."""
-    numbers = _integers("n", DEFAULT_N, most=64, between=(0, MAX_N))
+    numbers = _integers("n", DEFAULT_N, most=MAX_NUMBERS, between=(0, MAX_N))
     outcomes = calls.run(
         registry.get("sum_of_squares"),
         [{"n": n} for n in numbers],
@@ -41,7 +44,7 @@ def concurrent_cpu_tasks() -> Response:
 @bp.get("/parallel_data_processing/")
 def parallel_data_processing() -> Response:
     """Process each ``item`` in parallel; results in the order of the items."""
-    items = _integers("item", DEFAULT_ITEMS, most=1000, between=(-MAX_ITEM, MAX_ITEM))
+    items = _integers("item", DEFAULT_ITEMS, most=MAX_ITEMS, between=(-MAX_ITEM, MAX_ITEM))
     outcomes = calls.run(
         registry.get("process_data"),
         [{"item": item} for item in items],

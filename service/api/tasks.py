@@ -1,6 +1,7 @@
 """Tasks over HTTP: what there is, and running one.
 
 POST body ─> read_arguments ─> engine ─┬─ bytes: as they are, with their media type
+                                   ├─ an array, if asked for so: a .npy file
                                    └─ anything else: {"task", "result", "timing"}
 """
 
@@ -41,7 +42,12 @@ def run(name: str) -> Response:
     (outcome,) = calls.run(contract.task, [arguments], deadline)
     if isinstance(outcome.value, bytes | bytearray | memoryview):
         return Response(bytes(outcome.value), content_type=contract.task.media_type_of(arguments))
-    return _answer(name, outcome)
+    try:
+        if contract.returns_array and results.prefers_npy(request):
+            return results.npy_response(outcome.value)
+        return _answer(name, outcome)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ResultNotJson(f"the result has no form to be sent in: {error}") from error
 
 
 def _contract(name: str) -> Contract:
@@ -75,7 +81,4 @@ def _answer(name: str, outcome: Outcome) -> Response:
         "total": requests.trace().total,
         "pid": outcome.timing.pid,
     }
-    try:
-        return results.json_response({"task": name, "result": outcome.value, "timing": timing})
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ResultNotJson(f"the result has no form in JSON: {error}") from error
+    return results.json_response({"task": name, "result": outcome.value, "timing": timing})

@@ -6,8 +6,9 @@ Only the web side builds contracts; a pool process gets arguments that fit alrea
 from __future__ import annotations
 
 import inspect
+import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,12 @@ class Contract:
     names: Mapping[str, str]
     #: The only required ``bytes`` parameter, which a raw body can fill.
     upload: str | None
+    #: The parameters that are arrays.
+    arrays: tuple[str, ...]
+    #: The only required array, which a raw body can fill.
+    array: str | None
+    #: Whether the result is an array.
+    returns_array: bool
     #: JSON Schema of the arguments.
     arguments: dict[str, Any]
     #: JSON Schema of the result; empty when it says nothing.
@@ -98,7 +105,17 @@ def build(task: Task) -> Contract:
     except (NameError, SyntaxError, TypeError, AttributeError, PydanticUserError) as error:
         raise unusable(task.function, f"its type hints can't be used: {error}") from error
     names = {_field(i): parameter.name for i, parameter in enumerate(parameters)}
-    return Contract(task, model, names, _upload(parameters), arguments, _result(signature.return_annotation))
+    return Contract(
+        task,
+        model,
+        names,
+        upload=_only_required(parameters, lambda annotation: _bare(annotation) is bytes),
+        arrays=tuple(p.name for p in parameters if _is_array(p.annotation)),
+        array=_only_required(parameters, _is_array),
+        returns_array=_is_array(signature.return_annotation),
+        arguments=arguments,
+        result=_result(signature.return_annotation),
+    )
 
 
 def _model(task: Task, parameters: list[inspect.Parameter]) -> type[BaseModel]:
@@ -116,9 +133,16 @@ def _field(i: int) -> str:
     return f"argument_{i}"
 
 
-def _upload(parameters: list[inspect.Parameter]) -> str | None:
-    required = [p.name for p in parameters if p.default is p.empty and _bare(p.annotation) is bytes]
+def _only_required(parameters: list[inspect.Parameter], fits: Callable[[Any], bool]) -> str | None:
+    required = [p.name for p in parameters if p.default is p.empty and fits(p.annotation)]
     return required[0] if len(required) == 1 else None
+
+
+def _is_array(annotation: Any) -> bool:
+    # Whoever has arrays has imported their module, and nobody else should have to.
+    arrays = sys.modules.get("service.tasks.arrays")
+    metadata = getattr(annotation, "__metadata__", ())
+    return arrays is not None and any(isinstance(item, arrays.ArrayForm) for item in metadata)
 
 
 def _bare(annotation: Any) -> Any:

@@ -14,7 +14,16 @@ from service.errors import ConfigurationError, TaskModuleError, TaskNotFound
 from service.tasks import signature
 
 #: Modules of the project's own tasks.
-BUILT_IN = ("service.tasks.arithmetic", "service.tasks.images", "service.tasks.samples")
+BUILT_IN = (
+    "service.tasks.animations",
+    "service.tasks.arithmetic",
+    "service.tasks.digits",
+    "service.tasks.images",
+    "service.tasks.matrices",
+    "service.tasks.passwords",
+    "service.tasks.samples",
+    "service.tasks.text",
+)
 
 #: A task's name is a segment of a URL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)

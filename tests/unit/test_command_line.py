@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service import keys
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +30,7 @@ def service(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("check",), ("tasks",)])
+@pytest.mark.parametrize("command", [(), ("serve",), ("check",), ("tasks",), ("keys",), ("keys", "new")])
 def test_each_command_explains_itself(service, command):
     result = service(*command, "--help")
 
@@ -98,3 +100,32 @@ def test_tasks_lists_the_newcomers_task_beside_the_built_in_ones(service, tmp_pa
     rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in result.stdout.splitlines()}
     assert rows["double"] == ["x: int, times: int = 1", "0", "2.5", "Twice as much."]
     assert "sum_of_squares" in rows
+
+
+def test_a_new_key_and_its_line_belong_together(service):
+    result = service("keys", "new", "alice", "--concurrency", "4", "--per-minute", "60")
+
+    text, line = result.stdout.splitlines()
+    (key,) = keys.parse(line)
+    assert keys.find([key], text.encode()) is key
+    assert (key.name, key.concurrency, key.per_minute) == ("alice", 4, 60)
+    assert [label[:4] for label in result.stderr.splitlines()] == ["key,", "line"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("a b",), ("..",), ("alice", "--per-minute", "0"), ("alice", "--concurrency", "1001"), ()]
+)
+def test_a_key_that_could_not_be_read_again_is_not_made(service, arguments):
+    result = service("keys", "new", *arguments)
+
+    assert result.returncode == 2
+    assert result.stdout == ""
+
+
+def test_check_does_not_show_keys(service):
+    _, key = keys.new("alice")
+
+    result = service("check", SERVICE_API_KEYS=key.line())
+
+    assert re.search(r"^SERVICE_API_KEYS +\(hidden\) +environment$", result.stdout, re.MULTILINE)
+    assert key.hash.hex() not in result.stdout + result.stderr

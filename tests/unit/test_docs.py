@@ -223,6 +223,11 @@ class TestEveryPage:
     @each_page
     def test_the_settings_it_names_exist(self, page: Path) -> None:
         known = set(map(environment.variable_of, Settings.model_fields))
+        known |= {
+            f"{environment.variable_of(name)}_FILE"
+            for name, field in Settings.model_fields.items()
+            if environment.is_secret(field)
+        }
 
         assert set(re.findall(r"\bSERVICE_[A-Z_]*[A-Z]\b", page.read_text())) <= known
 

@@ -10,6 +10,7 @@ from service import environment
 from service.errors import ConfigurationError
 from service.settings import MIB, Settings, load
 
+KEY = f"alice:{'ab' * 32}"
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 
 
@@ -102,6 +103,37 @@ class TestSources:
         given(BIND="0.0.0.0:8000", INSECURE="1")
 
         assert load().bind == "0.0.0.0:8000"
+
+    def test_keys_are_meant_too(self, given):
+        given(BIND="0.0.0.0:8000", API_KEYS=KEY)
+
+        assert [key.name for key in load().known_keys()] == ["alice"]
+
+    def test_without_keys_there_are_none(self):
+        assert load().known_keys() == ()
+
+    def test_keys_may_stand_in_a_file(self, given, tmp_path):
+        (tmp_path / "keys").write_text(f"# who may\n{KEY}:per-minute=5\n")
+        given(API_KEYS_FILE=str(tmp_path / "keys"), BIND="[::]:8000")
+
+        (key,) = load().known_keys()
+
+        assert (key.name, key.per_minute) == ("alice", 5)
+
+    def test_a_file_without_keys_opens_nothing(self, given, tmp_path):
+        (tmp_path / "keys").write_text("\n")
+        given(API_KEYS_FILE=str(tmp_path / "keys"), BIND="0.0.0.0:8000")
+
+        assert "there is no key in it" in problem()
+
+    def test_keys_that_can_not_be_read_are_told_once_and_not_shown(self, given):
+        given(API_KEYS=f"{KEY}:per-hour=5", BIND="0.0.0.0:8000")
+
+        message = problem()
+
+        assert "SERVICE_API_KEYS=(hidden): 'alice' takes concurrency=N" in message
+        assert KEY not in message
+        assert "SERVICE_BIND" not in message
 
 
 class TestMistakes:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from service.tasks import InvalidInput, task
+from service.tasks.arrays import Array
 
 
 class Model(BaseModel):
@@ -73,3 +74,10 @@ def refuse() -> None:
 def measure(data: bytes, scale: int = 1, tags: tuple[str, ...] = (), *, loud: bool = False) -> bytes:
     """Tell how long the data is."""
     return f"{len(data) * scale}{'!' if loud else ''}{''.join(tags)}".encode()
+
+
+@task(name="example.double")
+def double(array: Array, by: float = 2, fail: str = "") -> Array:
+    """Multiply an array by a number, or return something else."""
+    wrong: dict[str, Any] = {"object": np.array([object()]), "nothing": None}
+    return wrong[fail] if fail else array * by

@@ -1,4 +1,4 @@
-"""Thumbnails of real pictures, and of bytes that pretend to be pictures."""
+"""Thumbnails and filters of real pictures, and of bytes that pretend to be pictures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import io
 import struct
 import tracemalloc
 import zlib
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from PIL import Image
 
 from service.tasks import InvalidInput
-from service.tasks.images import MAX_PIXELS, thumbnail
+from service.tasks.images import MAX_PIXELS, MAX_WHOLE_PIXELS, image_filter, thumbnail
 from service.tasks.registry import get
 
 
@@ -146,3 +146,87 @@ def test_memory_that_runs_out_is_not_the_clients_fault(monkeypatch: pytest.Monke
 
     with pytest.raises(MemoryError):
         thumbnail(encoded(picture()))
+
+
+FILTERS = get_args(get_type_hints(image_filter)["filter"])
+
+
+def filtered(image: Image.Image, name: Any, **options: Any) -> Image.Image:
+    return decoded(image_filter(encoded(image), name, format="png", **options))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_each_filter_changes_a_picture_and_keeps_its_size(name: Any) -> None:
+    original = picture(40, 20).convert("RGB")
+    # Not at its full range, for the sake of the contrast
+    original.paste((200, 40, 90), (5, 5, 15, 15))
+    muted = original.point(lambda level: level // 2 + 20)
+
+    changed = filtered(muted, name)
+
+    assert (changed.size, changed.mode) == ((40, 20), "RGB")
+    assert changed.tobytes() != muted.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "pixel"),
+    [
+        ("greyscale", (76, 76, 76)),  # 0.299 of 255
+        ("invert", (0, 255, 255)),
+        ("blur", (255, 0, 0)),
+        ("edges", (0, 0, 0)),
+        ("contrast", (255, 0, 0)),
+    ],
+)
+def test_the_middle_of_a_red_area_becomes_what_it_should(name: Any, pixel: tuple[int, int, int]) -> None:
+    assert filtered(picture(100, 50), name).getpixel((25, 25)) == pixel
+
+
+def test_blur_mixes_what_is_within_the_radius() -> None:
+    near, far = (filtered(picture(100, 50), "blur", radius=radius).getpixel((44, 25)) for radius in (1, 10))
+
+    assert near == (255, 0, 0)
+    assert far[0] < 240  # type: ignore[index]
+    assert far[2] > 15  # type: ignore[index]
+
+
+def test_contrast_reaches_from_black_to_white() -> None:
+    grey = Image.new("RGB", (20, 10), (100, 100, 100))
+    grey.paste((150, 150, 150), (10, 0, 20, 10))
+
+    changed = filtered(grey, "contrast")
+
+    assert (changed.getpixel((2, 2)), changed.getpixel((15, 5))) == ((0, 0, 0), (255, 255, 255))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_leave_transparency_alone(name: Any) -> None:
+    glass = picture(20, 10).convert("RGBA")
+    glass.putalpha(100)
+
+    changed = filtered(glass, name)
+
+    assert (changed.mode, changed.getchannel("A").getextrema()) == ("RGBA", (100, 100))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_take_a_picture_of_one_pixel(name: Any) -> None:
+    assert filtered(picture(1, 1), name, radius=100).size == (1, 1)
+
+
+def test_a_filtered_picture_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+
+    changed = decoded(image_filter(encoded(picture(), "JPEG", exif=exif), "greyscale"))
+
+    assert (changed.format, changed.size) == ("JPEG", (200, 400))
+
+
+def test_a_picture_that_is_too_large_to_filter_may_still_be_shrunk() -> None:
+    header = png_header(5000, 5000)
+
+    with pytest.raises(InvalidInput, match=f"more than {MAX_WHOLE_PIXELS}"):
+        image_filter(header, "invert")
+    with pytest.raises(InvalidInput, match="can't be decoded"):
+        thumbnail(header)

@@ -1,0 +1,174 @@
+"""The endpoints, one function for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.api import samples
+from service.api.openapi.bodies import bodies, query, results
+from service.api.openapi.parts import Operation, answer, json_content, object_of, parameter, ref
+from service.api.openapi.schemas import Schema
+from service.settings import Settings
+from service.tasks.contract import Contract
+
+Endpoint = Iterator[tuple[str, str, Operation]]
+
+#: What an endpoint that runs something can end with, beside success.
+RUNNING = (400, 409, 500, 503, 504, 507)
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the endpoints are described from, and the schemas that they share."""
+
+    contracts: Mapping[str, Contract]
+    settings: Settings
+    schemas: dict[str, Schema] = field(default_factory=dict)
+
+    def operation(
+        self,
+        name: str,
+        summary: str,
+        *,
+        tag: str,
+        responses: Mapping[int, Operation],
+        problems: Iterable[int] = (500,),
+        in_samples_form: bool = False,
+        needs_key: bool = True,
+        **members: Any,
+    ) -> Operation:
+        """Return an operation; ``problems`` are the statuses it can end with beside its own responses."""
+        if needs_key and self.settings.api_keys is not None:
+            problems = (*problems, 401, 429)
+        form = "sample-error" if in_samples_form else "problem"
+        refs = {
+            status: {"$ref": f"#/components/responses/{form}-{status}"}
+            for status in problems
+            if status not in responses
+        }
+        every = sorted({**responses, **refs}.items())
+        operation: Operation = {"operationId": name, "summary": summary, "tags": [tag], **members}
+        operation["parameters"] = [*members.get("parameters", ()), parameter("X-Request-ID")]
+        operation["responses"] = {str(status): response for status, response in every}
+        if not needs_key:
+            operation["security"] = []
+        return operation
+
+
+def run_task(api: Api) -> Endpoint:
+    """Describe ``POST /v1/tasks/{name}``, one path for each task."""
+    for contract in api.contracts.values():
+        task = contract.task
+        first_line = task.description.partition("\n")[0]
+        yield (
+            f"/v1/tasks/{task.name}",
+            "post",
+            api.operation(
+                f"run_{task.name}",
+                first_line or f"Run {task.name}",
+                tag="tasks",
+                description=task.description,
+                parameters=[*query(contract, api.schemas), parameter("Request-Timeout")],
+                requestBody={"required": True, "content": bodies(contract, api.schemas)},
+                responses={200: answer("The result.", results(contract, api.schemas))},
+                problems=(*RUNNING, 413, 415, 422),
+            ),
+        )
+
+
+def list_tasks(api: Api) -> Endpoint:
+    """Describe ``GET /v1/tasks``."""
+    tasks = {"type": "array", "items": ref("Task")}
+    listed = answer("Every task, by name.", json_content(object_of(tasks=tasks)))
+    yield (
+        "/v1/tasks",
+        "get",
+        api.operation("list_tasks", "List every task", tag="tasks", responses={200: listed}),
+    )
+
+
+def show_task(api: Api) -> Endpoint:
+    """Describe ``GET /v1/tasks/{name}``."""
+    names = sorted(api.contracts)
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    yield (
+        "/v1/tasks/{name}",
+        "get",
+        api.operation(
+            "show_task",
+            "Tell what one task takes and returns",
+            tag="tasks",
+            parameters=[name | ({"example": names[0]} if names else {})],
+            responses={200: answer("The task.", json_content(ref("Task")))},
+            problems=(404, 500),
+        ),
+    )
+
+
+def run_samples(api: Api) -> Endpoint:
+    """Describe the samples, which have an error form of their own."""
+    integer = {"type": "integer", "minimum": 0, "maximum": samples.MAX_N}
+    yield (
+        "/concurrent_cpu_tasks/",
+        "get",
+        _sample(api, samples.concurrent_cpu_tasks, "n", integer, samples.MAX_NUMBERS, {"type": "integer"}),
+    )
+    integer = {"type": "integer", "minimum": -samples.MAX_ITEM, "maximum": samples.MAX_ITEM}
+    yield (
+        "/parallel_data_processing/",
+        "get",
+        _sample(
+            api, samples.parallel_data_processing, "item", integer, samples.MAX_ITEMS, {"type": "string"}
+        ),
+    )
+
+
+def operate(api: Api) -> Endpoint:
+    """Describe what tells where the service stands."""
+    links = object_of(service={"const": "everycore"}, links={"type": "object"})
+    yield "/", "get", _operating(api, "index", "Links to everything else", {200: ("The links.", links)})
+    alive = object_of(status={"const": "ok"})
+    yield (
+        "/healthz",
+        "get",
+        _operating(
+            api, "healthz", "Tell that the process answers", {200: ("It does.", alive)}, needs_key=False
+        ),
+    )
+    ready = {200: ("It is.", ref("Readiness")), 503: ("It is not.", ref("Readiness"))}
+    yield (
+        "/readyz",
+        "get",
+        _operating(api, "readyz", "Tell whether work is taken", ready, needs_key=False),
+    )
+    contract = {200: ("This document.", {"type": "object"})}
+    yield "/openapi.json", "get", _operating(api, "openapi", "This document", contract)
+
+
+def _sample(
+    api: Api, view: Callable[..., Any], query: str, schema: Schema, most: int, result: Schema
+) -> Operation:
+    results = {"type": "array", "items": result}
+    numbers = {"name": query, "in": "query", "schema": {"type": "array", "items": schema, "maxItems": most}}
+    body = json_content(object_of(results=results, total_time={"type": "number", "minimum": 0}))
+    return api.operation(
+        view.__name__,
+        (view.__doc__ or "").replace("``", ""),
+        tag="samples",
+        parameters=[numbers, parameter("Request-Timeout")],
+        responses={200: answer("The results.", body)},
+        problems=RUNNING,
+        in_samples_form=True,
+    )
+
+
+def _operating(
+    api: Api, name: str, summary: str, responses: dict[int, tuple[str, Schema]], *, needs_key: bool = True
+) -> Operation:
+    answers = {status: answer(text, json_content(schema)) for status, (text, schema) in responses.items()}
+    return api.operation(name, summary, tag="operation", responses=answers, needs_key=needs_key)
+
+
+ENDPOINTS: tuple[Callable[[Api], Endpoint], ...] = (run_task, list_tasks, show_task, run_samples, operate)
