@@ -13,32 +13,32 @@ from typing import Any
 from service.tasks import task
 
 
-@task()
+@task(name="bench.noop")
 def noop(value: int) -> int:
     """Return what was given, for the answer to be checked."""
     return value
 
 
-@task()
+@task(name="bench.double")
 def double(value: Any) -> Any:
     """Return twice the float64 array, in new memory."""
     return value * 2.0
 
 
-@task()
+@task(name="bench.echo")
 def echo(value: bytes) -> bytes:
     """Return the bytes."""
     return value
 
 
-@task()
+@task(name="bench.hold")
 def hold(value: float) -> int:
     """Keep a process busy for ``value`` seconds, and return its pid."""
     time.sleep(value)
     return os.getpid()
 
 
-@task()
+@task(name="bench.spin")
 def spin(value: float) -> None:
     """Compute in Python for ``value`` seconds."""
     until = time.monotonic() + value
@@ -46,7 +46,7 @@ def spin(value: float) -> None:
         pass
 
 
-@task()
+@task(name="bench.power")
 def power(value: int) -> int:
     """Return the number of bits of 7 ** ``value``, from one C call that never lets go of the GIL."""
     bits: int = pow(7, value).bit_length()

@@ -97,7 +97,7 @@ class Everycore(Peer):
 
     def call(self, function: Function, value: Any, patience: float = PATIENCE) -> Any:
         """A run of one call."""
-        calls = [Call(function.__name__, {"value": value})]
+        calls = [Call(_task(function), {"value": value})]
         (outcome,) = self._engine.run(calls, deadline=time.monotonic() + patience)
         return outcome.result()
 
@@ -114,7 +114,7 @@ class Everycore(Peer):
 
     def map(self, function: Function, values: Iterable[Any]) -> list[Any]:
         """A run of a lazy generator."""
-        name = function.__name__
+        name = _task(function)
         calls = (Call(name, {"value": value}, index) for index, value in enumerate(values))
         results: dict[int, Any] = {}
         for outcome in self._engine.run(calls, deadline=time.monotonic() + PATIENCE):
@@ -268,3 +268,8 @@ class Pebble(Peer):
 PEERS: dict[str, type[Peer]] = {
     peer.name: peer for peer in (RawPipe, Everycore, Futures, StandardPool, Pebble, Loky)
 }
+
+
+def _task(function: Function) -> str:
+    """Name under which a function of ``bench_tasks`` is registered."""
+    return f"bench.{function.__name__}"

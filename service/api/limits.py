@@ -11,6 +11,7 @@ Both files are in ``SERVICE_RUNTIME_DIR``; losing them loses nothing but a minut
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import threading
 import time
@@ -74,10 +75,12 @@ class Rate:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path, timeout=5, isolation_level=None, check_same_thread=False
-            )
-            self._connection.executescript(_SET_UP)
+            connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+            # SQLite does not wait for others when it changes the journal's mode; it fails.
+            with self._path.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                connection.executescript(_SET_UP)
+            self._connection = connection
         return self._connection
 
     def close(self) -> None:

@@ -22,7 +22,10 @@ def main() -> None:
     engine = LocalEngine(modules=[TASKS], processes=4, cpu_slots=2, runtime_dir=Path(sys.argv[1]))
     list(engine.run([Call("echo", {"value": 0})] * 2, deadline=time.monotonic() + 20))
     call = CALLS[sys.argv[2]]
-    work = threading.Thread(target=lambda: list(engine.run([call], deadline=time.monotonic() + 60)))
+    # A daemon: at the end of the main thread, Python would wait for the others.
+    work = threading.Thread(
+        target=lambda: list(engine.run([call], deadline=time.monotonic() + 60)), daemon=True
+    )
     work.start()
     if sys.argv[2] == "idle":
         work.join()

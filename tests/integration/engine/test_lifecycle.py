@@ -57,9 +57,6 @@ def test_pool_processes_die_with_their_owner(tmp_path, state, signum):
         assert owner.stdout.readline() == b"ready\n"
         processes = below(owner.pid)
         assert {"everycore-forks", "everycore-pool"} <= {process.name() for process in processes}
-        if signum == signal.SIGINT and state != "idle":
-            # Python lets the main thread go but waits for the other, whose call is not over.
-            owner.send_signal(signal.SIGTERM)
         owner.send_signal(signum)
         owner.wait()
         died = time.monotonic()
