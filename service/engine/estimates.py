@@ -33,8 +33,8 @@ class Estimate:
         """Return how many calls to send at once, if ``remaining`` (0: unknown) are left for ``processes``."""
         if self.seconds is None:
             return 1
-        count = min(MAX_CHUNK, CHUNK_SECONDS / max(self.seconds, 1e-7))
-        if remaining and remaining * self.seconds > WORTH_SPLITTING:
+        count = min(remaining or MAX_CHUNK, MAX_CHUNK, CHUNK_SECONDS / max(self.seconds, 1e-7))
+        if remaining * self.seconds > WORTH_SPLITTING:
             count = min(count, math.ceil(remaining / processes))
         return max(1, int(count))
 

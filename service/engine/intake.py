@@ -35,8 +35,10 @@ class Intake:
     def __init__(self, calls: Iterable[Call]) -> None:
         """Take nothing in yet."""
         self._calls = iter(calls)
+        self._ended = False
         #: Calls still in the iterator, 0 when nobody knows.
         self._left = operator.length_hint(calls, 0)
+        self._sized = self._left > 0
         self._pending: deque[Pending] = deque()
         #: How many to take in ahead, from an iterator of unknown length: their size is unknown, too.
         self._ahead = FIRST_AHEAD
@@ -49,7 +51,7 @@ class Intake:
     @property
     def remaining(self) -> int:
         """How many calls wait, 0 when nobody knows."""
-        return self._left and self._left + len(self._pending)
+        return self._left + len(self._pending) if self._left or self._ended or self._sized else 0
 
     def first(self) -> Pending | None:
         """Return the call whose turn is next; ``None`` when there are no more."""
@@ -84,8 +86,10 @@ class Intake:
         self._pending.extendleft(reversed(calls))
 
     def _pull(self) -> bool:
-        call = next(self._calls, None)
+        call = None if self._ended else next(self._calls, None)
         if call is None:
+            self._ended = True
+            self._left = 0
             return False
         self._left = max(0, self._left - 1)
         self._pending.append(Pending(call, time.monotonic()))

@@ -26,6 +26,8 @@ from service.errors import Saturated, Stopping
 
 #: Seconds between two looks for processes that have been idle, or busy, for too long.
 HOUSEKEEPING = 0.25
+#: Seconds for which a look at who waits in other workers is good enough; short calls would look too often.
+ASK_SECONDS = 0.001
 #: Seconds after which an idle process gives back the memory of its last messages.
 TRIM_SECONDS = 5.0
 #: Seconds for idle processes to end by themselves when the pool is closed.
@@ -63,6 +65,8 @@ class Pool:
         self._idle: deque[PoolProcess] = deque()
         self._busy: set[PoolProcess] = set()
         self._starting = 0
+        # When it was asked whether another worker waits, and the answer.
+        self._asked, self._answer = 0.0, False
         #: Guards everything above that changes.
         self.lock = threading.Lock()
         self._closed = threading.Event()
@@ -115,13 +119,20 @@ class Pool:
     def try_take(self, cpu: int, until: float) -> PoolProcess | None:
         """Take a process if nobody waits for one and all it needs is free."""
         self.check_open()
-        if self.lines[cpu] or (cpu and self.slots.contended):
+        if self.lines[cpu] or (cpu and self._others_wait()):
             return None
         process = self.process(cpu, until)
         if process is None or not cpu or self.slots.try_acquire(process.holder):
             return process
         self.give_back(process)
         return None
+
+    def _others_wait(self) -> bool:
+        """Tell whether another worker waits for a slot, as of a moment ago."""
+        now = time.monotonic()
+        if now - self._asked > ASK_SECONDS:
+            self._asked, self._answer = now, self.slots.contended
+        return self._answer
 
     def process(self, cpu: int, until: float) -> PoolProcess | None:
         """Return an idle process or a new one; ``None`` when there are too many, or at ``until``."""

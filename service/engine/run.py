@@ -74,7 +74,8 @@ class Run:
                     return
         finally:
             self._leave_line()
-            self._end(self._chunks, Cancelled())
+            if self._chunks:
+                self._end(self._chunks, Cancelled())
 
     # Sending
 
