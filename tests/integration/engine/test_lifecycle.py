@@ -180,7 +180,9 @@ def test_ten_thousand_calls_of_every_kind_leave_nothing_behind(make_engine, run_
     before = descriptors(), process.memory_info().rss
 
     def load(base):
-        calls = [Call("mostly_harmless", {"number": base + n}, n, timeout=0.05) for n in range(500)]
+        # Only those that never end have a limit: on a busy machine others may take long, too.
+        limits = [0.05 if (base + n) % 20 == 14 else None for n in range(500)]
+        calls = [Call("mostly_harmless", {"number": base + n}, n, timeout=limits[n]) for n in range(500)]
         outcomes = {outcome.index: outcome for outcome in run.outcomes(calls, within=50)}
         for n in range(500):
             kind = {3: "TaskCrashed", 9: "TaskFailed", 14: "DeadlineExceeded"}.get((base + n) % 20)
