@@ -10,7 +10,7 @@ from __future__ import annotations
 from flask import Flask
 
 from service import settings as settings_module
-from service.api import docs, keys, ops, problems, requests, samples, tasks
+from service.api import docs, keys, maps, ops, problems, requests, samples, tasks
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
 from service.settings import Settings
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     requests.install(app)
     keys.install(app, settings)
     problems.install(app)
-    for blueprint in (docs.bp, ops.bp, samples.bp, tasks.bp):
+    for blueprint in (docs.bp, ops.bp, samples.bp, tasks.bp, maps.bp):
         app.register_blueprint(blueprint)
     return app
 

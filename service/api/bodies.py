@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import IO, Any
 
 from flask import Request
@@ -36,6 +37,31 @@ def read_body(request: Request, limit: int) -> bytes:
     if length is not None and len(body) < length:
         raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
     return body
+
+
+def read_lines(request: Request, limit: int) -> Iterator[bytes]:
+    """Yield the lines of a body of any length as they are asked for; empty ones are left out.
+
+    Raises ``BodyTooLarge`` for a line beyond ``limit`` bytes, or ``MalformedBody``.
+    """
+    stream = request.environ["wsgi.input"]
+    left = request.content_length
+    if left is None and "wsgi.input_terminated" not in request.environ:
+        return
+    while left is None or left > 0:
+        try:
+            line = stream.readline(limit + 1 if left is None else min(limit + 1, left))
+        except Exception as error:
+            raise MalformedBody("the body breaks off, or its chunks are malformed") from error
+        if not line:
+            if left:
+                raise MalformedBody(f"the body ends {left} bytes before its length")
+            return
+        if len(line) > limit:
+            raise BodyTooLarge(limit)
+        left = None if left is None else left - len(line)
+        if line.strip():
+            yield line
 
 
 def parse_multipart(request: Request, body: bytes) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:

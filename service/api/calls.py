@@ -10,6 +10,7 @@ from flask import current_app
 
 from service.api.requests import trace
 from service.engine.base import Call, Engine, Outcome
+from service.errors import TaskNotFound
 from service.tasks.contract import Contract
 from service.tasks.registry import Task
 
@@ -23,6 +24,16 @@ def engine() -> Engine:
 def contracts() -> Mapping[str, Contract]:
     """Return every task's contract, by name."""
     found: Mapping[str, Contract] = current_app.extensions["everycore.contracts"]
+    return found
+
+
+def contract(name: str) -> Contract:
+    """Return the contract of the task that the request is about, or raise ``TaskNotFound``."""
+    try:
+        found = contracts()[name]
+    except KeyError:
+        raise TaskNotFound(name) from None
+    trace().task = name
     return found
 
 

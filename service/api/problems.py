@@ -137,18 +137,21 @@ class Problem:
     errors: Sequence[Mapping[str, Any]] = ()
     headers: dict[str, str] = field(default_factory=dict)
 
-    def response(self) -> Response:
-        """Build the problem document."""
-        document = {
+    def document(self) -> dict[str, Any]:
+        """Build the problem document, but for its instance."""
+        document: dict[str, Any] = {
             "type": f"/problems/{self.kind.slug}",
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
-            "instance": request.path,
         }
         if self.errors:
             document["errors"] = self.errors
-        body = dumps(document)
+        return document
+
+    def response(self) -> Response:
+        """Answer with the problem document."""
+        body = dumps(self.document() | {"instance": request.path})
         return Response(body, self.kind.status, self.headers, content_type="application/problem+json")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -46,6 +48,9 @@ class Trace:
     queued: float | None = None
     #: Seconds between the first call's start and the last one's end.
     run: float | None = None
+    _queued: float = math.inf
+    _started: float = math.inf
+    _finished: float = -math.inf
 
     @property
     def total(self) -> float:
@@ -54,9 +59,11 @@ class Trace:
 
     def ran(self, timings: Sequence[Timing]) -> None:
         """Note when the engine worked for this request."""
-        started = min(timing.started for timing in timings)
-        self.queued = started - min(timing.queued for timing in timings)
-        self.run = max(timing.finished for timing in timings) - started
+        self._queued = min([self._queued, *(timing.queued for timing in timings)])
+        self._started = min([self._started, *(timing.started for timing in timings)])
+        self._finished = max([self._finished, *(timing.finished for timing in timings)])
+        self.queued = self._started - self._queued
+        self.run = self._finished - self._started
 
 
 def trace() -> Trace:
@@ -106,7 +113,12 @@ def _end(response: Response) -> Response:
     response.headers["Server-Timing"] = _server_timing(known)
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    _write_line(known, response.status_code)
+    if response.is_streamed:
+        line = _line(response.status_code)
+        # Its work is done, and its durations are known, when the last of it is sent.
+        response.call_on_close(lambda: _log.info("request", **line, **_durations(known)))
+    else:
+        _log.info("request", **_line(response.status_code), **_durations(known))
     return response
 
 
@@ -115,15 +127,18 @@ def _server_timing(known: Trace) -> str:
     return ", ".join(f"{name};dur={1000 * s:.3f}" for name, s in parts.items() if s is not None)
 
 
-def _write_line(known: Trace, status: int) -> None:
-    durations = {"queued": known.queued, "run": known.run, "total": known.total}
-    _log.info(
-        "request",
-        method=request.method,
+def _line(status: int) -> dict[str, Any]:
+    return {
+        "request_id": trace().id,
+        "method": request.method,
         # Encoded as it came, for a decoded line break would make two lines of the console form.
-        path=quote(request.path),
-        status=status,
-        **({"task": known.task} if known.task else {}),
+        "path": quote(request.path),
+        "status": status,
+        **({"task": trace().task} if trace().task else {}),
         **({"problem": g.problem} if "problem" in g else {}),
-        **{name: round(seconds, 6) for name, seconds in durations.items() if seconds is not None},
-    )
+    }
+
+
+def _durations(known: Trace) -> dict[str, float]:
+    durations = {"queued": known.queued, "run": known.run, "total": known.total}
+    return {name: round(seconds, 6) for name, seconds in durations.items() if seconds is not None}

@@ -13,9 +13,9 @@ from flask import Blueprint, Response, request, url_for
 
 from service.api import calls, requests, results
 from service.api.arguments import accepted, read_arguments
+from service.api.many import timing_of
 from service.api.problems import ResultNotJson
 from service.engine.base import Outcome
-from service.errors import TaskNotFound
 from service.tasks.contract import Contract
 
 bp = Blueprint("tasks", __name__, url_prefix="/v1/tasks")
@@ -30,13 +30,13 @@ def index() -> Response:
 @bp.get("/<name>")
 def show(name: str) -> Response:
     """Tell what one task takes and returns."""
-    return results.json_response(_describe(_contract(name)))
+    return results.json_response(_describe(calls.contract(name)))
 
 
 @bp.post("/<name>")
 def run(name: str) -> Response:
     """Run one task and answer with its result."""
-    contract = _contract(name)
+    contract = calls.contract(name)
     deadline = requests.deadline(request)
     arguments = read_arguments(contract, request, int(requests.settings().max_body))
     (outcome,) = calls.run(contract.task, [arguments], deadline)
@@ -48,15 +48,6 @@ def run(name: str) -> Response:
         return _answer(name, outcome)
     except (ValueError, TypeError, RecursionError) as error:
         raise ResultNotJson(f"the result has no form to be sent in: {error}") from error
-
-
-def _contract(name: str) -> Contract:
-    try:
-        contract = calls.contracts()[name]
-    except KeyError:
-        raise TaskNotFound(name) from None
-    requests.trace().task = name
-    return contract
 
 
 def _describe(contract: Contract) -> dict[str, Any]:
@@ -74,11 +65,5 @@ def _describe(contract: Contract) -> dict[str, Any]:
 
 
 def _answer(name: str, outcome: Outcome) -> Response:
-    timing = {
-        "queued": outcome.timing.wait,
-        "run": outcome.timing.run,
-        "cpu": outcome.timing.cpu,
-        "total": requests.trace().total,
-        "pid": outcome.timing.pid,
-    }
+    timing = timing_of(outcome.timing) | {"total": requests.trace().total}
     return results.json_response({"task": name, "result": outcome.value, "timing": timing})

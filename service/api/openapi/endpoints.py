@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.api import samples
+from service.api import maps, samples
 from service.api.openapi.bodies import bodies, query, results
 from service.api.openapi.parts import Operation, answer, json_content, object_of, parameter, ref
 from service.api.openapi.schemas import Schema
@@ -107,6 +107,67 @@ def show_task(api: Api) -> Endpoint:
     )
 
 
+def run_many(api: Api) -> Endpoint:
+    """Describe ``POST /v1/tasks/{name}/map`` and ``POST /v1/batch``."""
+    names = sorted(api.contracts)
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    task = {"task": {"type": "string"}}
+    call = object_of(**task, args={"type": "object"}) | {"required": ["task"]}
+    yield (
+        "/v1/tasks/{name}/map",
+        "post",
+        _many(
+            api,
+            ("map_task", "Run one task over many items"),
+            body=_items("items", {"description": "The arguments of one call."}),
+            result=object_of(results=_entries(), **task, summary=ref("Summary")),
+            parameters=[name | ({"example": names[0]} if names else {})],
+            problems=(404, 413, 415, 422),
+        ),
+    )
+    yield (
+        "/v1/batch",
+        "post",
+        _many(
+            api,
+            ("batch", "Run different tasks at once"),
+            body=_items("calls", {"anyOf": [call, {}]}),
+            result=object_of(results=_entries(), summary=ref("Summary")),
+            parameters=[],
+            problems=(413, 415, 422),
+        ),
+    )
+
+
+def _entries() -> Schema:
+    return {"type": "array", "items": ref("Entry")}
+
+
+def _items(name: str, item: Schema) -> Schema:
+    on_error = {"enum": list(maps.ON_ERROR), "default": maps.ON_ERROR[0]}
+    return object_of(**{name: {"type": "array", "items": item}}, on_error=on_error) | {"required": [name]}
+
+
+def _many(
+    api: Api,
+    name_and_summary: tuple[str, str],
+    *,
+    body: Schema,
+    result: Schema,
+    parameters: list[Operation],
+    problems: tuple[int, ...],
+) -> Operation:
+    lines = {maps.NDJSON: {"schema": {"type": "string", "description": "An entry a line, the summary last."}}}
+    return api.operation(
+        *name_and_summary,
+        tag="tasks",
+        parameters=[*parameters, parameter("Request-Timeout")],
+        requestBody={"required": True, "content": json_content(body)},
+        responses={200: answer("An entry for each.", json_content(result) | lines)},
+        problems=(400, 500, 503, *problems),
+    )
+
+
 def run_samples(api: Api) -> Endpoint:
     """Describe the samples, which have an error form of their own."""
     integer = {"type": "integer", "minimum": 0, "maximum": samples.MAX_N}
@@ -171,4 +232,11 @@ def _operating(
     return api.operation(name, summary, tag="operation", responses=answers, needs_key=needs_key)
 
 
-ENDPOINTS: tuple[Callable[[Api], Endpoint], ...] = (run_task, list_tasks, show_task, run_samples, operate)
+ENDPOINTS: tuple[Callable[[Api], Endpoint], ...] = (
+    run_task,
+    run_many,
+    list_tasks,
+    show_task,
+    run_samples,
+    operate,
+)

@@ -149,6 +149,26 @@ SCHEMAS: dict[str, Schema] = {
         total=_SECONDS | {"description": "Seconds since the request came in."},
         pid={"type": "integer", "description": "The process that ran it."},
     ),
+    "Entry": {
+        "type": "object",
+        "properties": {
+            "index": {"type": "integer", "minimum": 0, "description": "Which item it answers."},
+            "result": {"description": "What the task returned."},
+            "error": {"description": "The problem, if there is no result.", "type": "object"},
+        },
+        "required": ["index"],
+        "oneOf": [{"required": ["result"]}, {"required": ["error"]}],
+        "additionalProperties": False,
+    },
+    "Summary": object_of(
+        total={"type": "integer"},
+        succeeded={"type": "integer"},
+        failed={"type": "integer"},
+        wall=_SECONDS | {"description": "Seconds that all of it took."},
+        cpu=_SECONDS | {"description": "CPU seconds of all calls."},
+        speedup={"type": "number", "description": "Seconds that calls ran, all added up, by `wall`."},
+        processes={"type": "integer", "description": "How many processes ran them."},
+    ),
     "Task": object_of(
         name={"type": "string"},
         href={"type": "string", "format": "uri-reference"},
