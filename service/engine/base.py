@@ -91,7 +91,8 @@ class Engine(Protocol):
         ``time.monotonic()`` time; what runs then is killed, what waits then is not started.
         Closing the iterator stops what is left.
 
-        Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all.
+        Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all, and
+        ``EngineUnavailable`` when there is no process to be had for what is left of it.
         """
         ...
 
