@@ -101,7 +101,7 @@ class Run:
             self._send(process, task, count)
 
     def _take(self, cpu: int) -> PoolProcess | None:
-        if not self._chunks:
+        if not self._chunks and not self._ready:
             self._leave_line()
             if self._had_turn:
                 return self._pool.take_again(cpu, self._deadline)
@@ -112,9 +112,12 @@ class Run:
         try:
             return self._take_one_more(cpu)
         except SpawnFailed:
-            return None  # those it has will do
+            return None  # what it has will do for now
 
     def _take_one_more(self, cpu: int) -> PoolProcess | None:
+        """Take a process without waiting: there is something to wait for, or to hand over, already."""
+        if not self._chunks:
+            return self._pool.try_take(cpu, self._deadline)
         if self._turn is None or self._turn.cpu != cpu:
             self._leave_line()
             process = self._pool.try_take(cpu, self._deadline)

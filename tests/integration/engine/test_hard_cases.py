@@ -189,6 +189,24 @@ def test_the_others_of_a_run_do_not_wait_for_its_slow_call_under_load(make_engin
     assert order[-1] == 0
 
 
+def test_what_is_ready_is_handed_over_before_the_run_waits_in_line_again(make_engine, run_on):
+    run = run_on(make_engine(cpu_slots=1))
+    run.results("spin", [{"seconds": 0.05}] * 2)  # so that each goes by itself
+    pool = run.engine._ensure_pool()
+
+    def push_in():
+        wait_until(lambda: pool._busy)
+        run.result("spin", seconds=2)
+
+    other = threading.Thread(target=push_in)
+    other.start()
+    outcomes = run.outcomes([Call("spin", {"seconds": 0.5}, n) for n in range(2)])
+    first = next(outcomes)
+    assert time.monotonic() - first.timing.finished < 1
+    assert len(list(outcomes)) == 1
+    other.join()
+
+
 def test_a_fork_of_the_owner_keeps_nothing_alive(tmp_path):
     """A child process made with fork, which inherits everything, outlives the owner; the pool does not."""
     script = """
