@@ -173,6 +173,13 @@ def warm_up(service: Service) -> None:
     send_all(service, range(1000))
 
 
+def no_more(after: dict[int, int], before: dict[int, int]) -> bool:
+    """Tell whether the same processes have no more descriptors than before; a fork server may have had one
+    more for the last process that it had not reaped yet.
+    """
+    return after.keys() == before.keys() and all(after[pid] <= before[pid] for pid in after)
+
+
 @pytest.mark.timeout(180)
 def test_everybody_gets_the_right_answer_and_nothing_is_left(service):
     warm_up(service)
@@ -186,7 +193,7 @@ def test_everybody_gets_the_right_answer_and_nothing_is_left(service):
     assert after.memory.keys() == before.memory.keys(), "only pool processes were replaced"
     # Not one more: who died was reaped, with every pipe to it, and no connection stayed.
     wait_until(
-        lambda: footprint(service).descriptors == before.descriptors,
+        lambda: no_more(footprint(service).descriptors, before.descriptors),
         10,
         lambda: f"{before.descriptors} became {footprint(service).descriptors}",
     )
