@@ -173,9 +173,10 @@ def warm_up(service: Service) -> None:
     send_all(service, range(1000))
 
 
-def no_more(after: dict[int, int], before: dict[int, int]) -> bool:
-    """Tell whether the same processes have no more descriptors than before; a fork server may have had one
-    more for the last process that it had not reaped yet.
+def no_more(after: Mapping[int, int], before: Mapping[int, int]) -> bool:
+    """Tell whether the same processes have no more descriptors than before.
+
+    A fork server may have had one more then, for the last process that it had not reaped yet.
     """
     return after.keys() == before.keys() and all(after[pid] <= before[pid] for pid in after)
 
