@@ -8,9 +8,9 @@ An entry is ``{"index", "result"}`` or ``{"index", "error"}``, encoded already.
 
 from __future__ import annotations
 
-import itertools
 import operator
 import time
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,6 +23,9 @@ from service.api.results import dumps
 from service.engine.base import Call, Engine, Outcome, Timing
 from service.errors import Cancelled, EverycoreError
 from service.tasks.contract import Contract
+
+#: Refused items that wait to be answered; past it the run ends, they are answered, and another goes on.
+MAX_REFUSED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class Many:
         self._deadline = deadline
         self._stop_at_error = stop_at_error
         self._with_timing = with_timing
-        self._refused: list[tuple[int, EverycoreError]] = []
+        self._refused: deque[tuple[int, EverycoreError]] = deque()
+        self._ended = False
         #: How many items were read.
         self._read = 0
         self._unanswered: set[int] = set()
@@ -96,27 +100,31 @@ class Many:
 
         Raises what ``Engine.run`` raises, before the first entry.
         """
-        with closing(engine.run(self._calls(), deadline=self._deadline)) as outcomes:
-            for outcome in outcomes:
-                yield from self._refusals()
-                if self._is_over():
-                    break
-                yield outcome.index, self._entry(outcome)
-                if self._is_over():
-                    break
-        yield from self._refusals()
+        while not self._ended and not self._is_over():
+            with closing(engine.run(self._calls(), deadline=self._deadline)) as outcomes:
+                for outcome in outcomes:
+                    yield from self._refusals()
+                    if self._is_over():
+                        break
+                    yield outcome.index, self._entry(outcome)
+                    if self._is_over():
+                        break
+            yield from self._refusals()
         yield from self._left_over()
 
     def _calls(self) -> Iterator[Call]:
-        for index in itertools.count():
+        # The run has nothing to hand over while all items are refused, so they are not let pile up.
+        while len(self._refused) < MAX_REFUSED:
+            index = self._read
             try:
                 item = next(self._items, None)
             except EverycoreError as error:  # the body breaks off
                 self._refused.append((index, error))
-                return
+                item = None
             if item is None:
+                self._ended = True
                 return
-            self._read = index + 1
+            self._read += 1
             try:
                 if isinstance(item, EverycoreError):
                     raise item
@@ -135,7 +143,7 @@ class Many:
 
     def _refusals(self) -> Iterator[tuple[int, bytes]]:
         while self._refused:
-            index, error = self._refused.pop(0)
+            index, error = self._refused.popleft()
             yield index, self._failure(index, error, None)
 
     def _left_over(self) -> Iterator[tuple[int, bytes]]:

@@ -24,15 +24,13 @@ from service.engine.estimates import CHUNK_BYTES, CHUNK_SECONDS, MAX_CHUNK
 from service.engine.intake import Intake, Pending
 from service.engine.pool import Pool
 from service.engine.process import PoolProcess
-from service.engine.spawner import SpawnFailed
+from service.engine.spawner import MAX_WAIT, SpawnFailed
 from service.engine.turn import Turn
 from service.errors import CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping, TaskCrashed
 from service.tasks import registry
 
 #: Nothing more is sent while this many outcomes wait for the caller.
 MAX_READY = 4 * MAX_CHUNK
-#: Longest wait in one go, in seconds; a poll takes no more than some weeks.
-MAX_WAIT = 86_400.0
 
 
 class Run:
@@ -116,12 +114,10 @@ class Run:
 
     def _take_one_more(self, cpu: int) -> PoolProcess | None:
         """Take a process without waiting: there is something to wait for, or to hand over, already."""
-        if not self._chunks:
-            return self._pool.try_take(cpu, self._deadline)
         if self._turn is None or self._turn.cpu != cpu:
             self._leave_line()
             process = self._pool.try_take(cpu, self._deadline)
-            if process is not None:
+            if process is not None or not self._chunks:
                 return process
             self._turn = self._pool.join(cpu, bounded=False)
         process = self._turn.try_take(self._deadline)

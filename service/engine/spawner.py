@@ -89,8 +89,7 @@ class Spawner:
 
     def _ensure_ready(self, until: float) -> socket.socket:
         if self._closed:
-            msg = "the pool is closed"
-            raise SpawnFailed(msg)
+            raise SpawnFailed("the pool is closed")
         if self._control is None or self._server is None or self._server.poll() is not None:
             self._stop()
             self._start()

@@ -130,6 +130,24 @@ def test_a_body_of_lines_may_be_longer_than_any_other_body(client: FlaskClient) 
     assert lines(response)[-1]["summary"]["succeeded"] == 20_000
 
 
+def test_very_many_refused_items_are_answered_in_between_and_the_rest_runs(
+    client: FlaskClient, engine: FakeEngine
+) -> None:
+    body = b'{"n": -1}\n' * 3500 + b'{"n": 2}\n'
+    response = client.post(URL, data=body, content_type="application/x-ndjson", headers=NDJSON)
+
+    *entries, last = lines(response)
+    assert [entry["index"] for entry in entries] == list(range(3501))
+    assert (entries[-1]["result"], last["summary"]["failed"], len(engine.calls)) == (1, 3500, 1)
+
+
+def test_numbers_of_any_size_reach_the_task(client: FlaskClient) -> None:
+    items = f'{{"items": [{{"value": {10**100}}}]}}'
+    body = client.post("/v1/tasks/example.echo/map", data=items, content_type="application/json").get_json()
+
+    assert body["results"] == [{"index": 0, "result": 10**100}]
+
+
 def test_a_service_that_is_full_says_so_before_anything_is_streamed(
     make_client: Callable[..., FlaskClient],
 ) -> None:
