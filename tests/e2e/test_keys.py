@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -97,13 +96,18 @@ def test_a_killed_worker_keeps_no_place(service: Service, tmp_path: Path) -> Non
 
 def test_a_client_that_goes_away_gives_its_place_back(service: Service, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {BOB}"}
+    before = _asked(service)
     for _ in range(3):
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{service.url}{URL}", json={"seconds": 1}, headers=headers, timeout=0.3)
-
-    time.sleep(1.5)
+    wait_until(lambda: _asked(service) == before + 3, 10, service.log.read_text)
 
     assert [ask(service, BOB).status_code for _ in range(4)] == [200] * 4
+
+
+def _asked(service: Service) -> int:
+    """Count the requests that are over: each has a line in the log then."""
+    return service.log.read_text().count(f'"path": "{URL}"')
 
 
 def test_the_log_names_who_asked_and_holds_no_key(service: Service) -> None:
