@@ -11,6 +11,7 @@
     |   |-- MemoryLimitExceeded   it asked for more memory than a pool process may have
     |   |-- NotSerializable       what it returned, or was given, can't travel between processes
     |   `-- Cancelled             somebody stopped it
+    |-- Abandoned                 nobody wants the outcomes any more
     `-- EngineUnavailable         the engine takes no more work
         |-- Saturated             too many calls wait already, or this one waited too long
         `-- Stopping              the service is shutting down
@@ -122,6 +123,14 @@ class Cancelled(CallError):
     def __init__(self) -> None:
         """Nothing more is known."""
         super().__init__("the call was cancelled")
+
+
+class Abandoned(EverycoreError):
+    """Whoever wanted the outcomes of a run has hung up; what was left of it was stopped."""
+
+    def __init__(self) -> None:
+        """Nothing more is known."""
+        super().__init__("the client went away")
 
 
 class EngineUnavailable(EverycoreError):

@@ -75,11 +75,9 @@ class Guard:
         slots = self._slots.get(key.name)
         if slots is None:
             return None
-        slot = slots.open()
-        if slots.try_acquire(slot):
-            return slot
-        slot.close()
-        raise TooManyConcurrent(key.name, slots.count)
+        if (slot := slots.try_take()) is None:
+            raise TooManyConcurrent(key.name, slots.count)
+        return slot
 
     def _count(self, key: Key) -> None:
         if key.per_minute is not None and (wait := self._rate.take(key.name, key.per_minute)):

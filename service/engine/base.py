@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +23,18 @@ class Call:
     request_id: str = ""
     #: Seconds the call may run once it has started; ``None`` for no limit but the run's deadline.
     timeout: float | None = None
+    #: Whether what a generator yields comes item by item, each an outcome, instead of as one list.
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Calls that come in over time, from somebody who may be slow."""
+
+    #: Yields ``None`` when there is no call now, but may be later.
+    calls: Iterator[Call | None]
+    #: Descriptor that becomes readable when ``calls`` should be asked again.
+    fd: int
 
 
 class Timing(NamedTuple):
@@ -58,6 +70,8 @@ class Outcome:
     timing: Timing
     value: Any = None
     error: CallError | None = None
+    #: ``False`` for an item of a streamed call, which goes on.
+    ended: bool = True
 
     def result(self) -> Any:
         """Return the value, or raise the error."""
@@ -79,21 +93,55 @@ class Event:
 OnEvent = Callable[[Event], None]
 
 
+class Outcomes(Iterator[Outcome]):
+    """Outcomes as they come."""
+
+    def __init__(self, outcomes: Generator[Outcome, None, None], at_hand: Sized = ()) -> None:
+        """Take them from a generator, which keeps those in ``at_hand`` that it need not wait for."""
+        self._outcomes = outcomes
+        self._at_hand = at_hand
+
+    def __next__(self) -> Outcome:
+        """Return the next one, or wait for it."""
+        return next(self._outcomes)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether there is a next one already."""
+        return len(self._at_hand) > 0
+
+    def close(self) -> None:
+        """Stop what is left; a second call does nothing."""
+        self._outcomes.close()
+
+
 class Engine(Protocol):
     """Runs calls somewhere with many cores."""
 
     def run(
-        self, calls: Iterable[Call], *, deadline: float, on_event: OnEvent | None = None
-    ) -> Generator[Outcome, None, None]:
-        """Yield one outcome per call, in order of completion.
+        self,
+        calls: Iterable[Call] | Feed,
+        *,
+        deadline: float,
+        on_event: OnEvent | None = None,
+        hangup_fd: int | None = None,
+    ) -> Outcomes:
+        """Return one outcome per call, and one per item of a streamed call, in order of completion.
 
         ``calls`` is consumed lazily, a little ahead of the outcomes. ``deadline`` is a
-        ``time.monotonic()`` time; what runs then is killed, what waits then is not started.
-        Closing the iterator stops what is left.
+        ``time.monotonic()`` time; what runs then is killed, what waits then is not started, and no more
+        calls are waited for. ``hangup_fd`` is a connection to whoever wants the outcomes. When its other
+        end is closed, or the outcomes are, what is left is stopped.
 
-        Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all, and
-        ``EngineUnavailable`` when there is no process to be had for what is left of it.
+        Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all,
+        ``EngineUnavailable`` when there is no process to be had for what is left of it, and ``Abandoned``
+        at a hang-up.
         """
+        ...
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that one more call would wait now before it starts, as far as can be told."""
         ...
 
     @property

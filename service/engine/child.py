@@ -4,6 +4,7 @@
     requests     --> one block a call: its arguments
     tickets      --> one byte a call of a chunk of several
     responses    <-- one block a call: its result
+    work socket  <-- items of a generator, each in a message, or in memory that is sent along
 
 Before each call of several the process takes one ticket. The owner takes tickets back from the same pipe
 to have the calls run elsewhere; the kernel sees to it that a ticket is had by one of the two. So it is known
@@ -23,23 +24,24 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from service.engine import lifeline
+from service.engine.items import MAX_MESSAGE, ItemSender, Unsendable
 from service.engine.slots import Holder
 from service.engine.transport import Arena
 from service.tasks import registry
 from service.tasks.progress import emitter
 
-#: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot.
-#: The name of the task comes behind it.
-CHUNK = struct.Struct("<II??")
+#: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot,
+#: whether items are wanted one by one. The name of the task comes behind it.
+CHUNK = struct.Struct("<II???")
 #: End of a chunk: kind, number of calls begun, whether views of the arguments are still in use.
 DONE = struct.Struct("<cI?")
 KIND_DONE, KIND_EVENT = b"D", b"E"
-#: Longest header, and longest message back, in bytes.
+#: Longest header in bytes.
 MAX_HEADER = 4 * 1024
-MAX_MESSAGE = 96 * 1024
 #: A chunk whose results take more than this many bytes ends early.
 MAX_RESULTS = 8 * 1024 * 1024
 MAX_TEXT = 4000
@@ -58,12 +60,12 @@ class Endpoints(NamedTuple):
     bell: int
 
 
-def main(endpoints: Endpoints, lifeline_fd: int, memory_limit: int | None) -> None:
+def main(endpoints: Endpoints, lifeline_fd: int, memory_limit: int | None, cpu_slots: int) -> None:
     """Serve chunks until the owner closes the work socket; never returns."""
     code = 1
     try:
         _settle(lifeline_fd, memory_limit)
-        Server(endpoints).serve()
+        Server(endpoints, cpu_slots).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may reach the fork server's code below this frame
         traceback.print_exc()
@@ -114,22 +116,25 @@ def _data_bytes() -> int:
 class Server:
     """Runs chunk after chunk."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, cpu_slots: int) -> None:
         """Take hold of the endpoints."""
         self._work = socket.socket(fileno=endpoints.work)
         self._tickets = endpoints.tickets
         self._requests = Arena(endpoints.requests)
         self._responses = Arena(endpoints.responses)
-        self._slot = Holder(endpoints.slot, endpoints.bell)
+        self._slot = Holder(endpoints.slot, endpoints.bell, cpu_slots)
+        #: How the call that runs sends its items; ``None`` when they go back as one list.
+        self._stream: ItemSender | None = None
         #: CPU time that was taken before the next call.
         self._cpu = time.process_time()
 
     def serve(self) -> None:
         """Run chunks until the work socket ends."""
         while message := self._receive():
-            number, count, renew, slot = CHUNK.unpack_from(message)
+            number, count, renew, slot, stream = CHUNK.unpack_from(message)
             if renew:
                 self._renew_arenas()
+            self._stream = ItemSender(self._work, self._slot if slot else None) if stream else None
             begun = self._run_chunk(number, count, message[CHUNK.size :].decode())
             if slot:
                 # Before the owner hears of it: it may take the slot for this process again at once.
@@ -190,11 +195,19 @@ class Server:
         except BaseException as error:  # noqa: BLE001 - unpickling runs code of the user's
             return _failure(error, UNREADABLE)
         try:
-            return OK, registry.get(task).function(**args)
+            value = registry.get(task).function(**args)
+            if not isinstance(value, Generator):
+                return OK, value
+            if self._stream is None:
+                return OK, list(value)
+            self._stream.send_all(value)
+        except Unsendable as error:
+            return UNSENDABLE, str(error)
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the call's, not the pool's
             failure = _failure(error, FAILED)
             error.__traceback__ = None  # its frames hold the arguments
             return failure
+        return OK, None
 
     def _emit(self, number: int, position: int, kind: str, data: Any) -> None:
         message = KIND_EVENT + pickle.dumps((number, position, kind, data), 5)

@@ -39,6 +39,7 @@ class Chunk:
         self.calls = calls
         self.kept = len(calls)
         self._alone = len(calls) == 1
+        self.stream = calls[0].call.stream
         self.done = 0
         #: Seconds that the calls which are done ran.
         self.spent = 0.0
@@ -85,6 +86,12 @@ class Chunk:
         if status == child.OK:
             return Outcome(pending.call.index, timing, value)
         return Outcome(pending.call.index, timing, error=self._error(status, value))
+
+    def item(self, content: bytes) -> Outcome:
+        """Return what a streamed call has yielded; raises whatever unpickling raises."""
+        pending, now = self.calls[0], time.monotonic()
+        timing = Timing(self.process.pid, pending.queued, self.started or now, now)
+        return Outcome(pending.call.index, timing, self.process.item(content), ended=False)
 
     def _error(self, status: int, value: Any) -> CallError:
         if status == child.FAILED:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 #: Seconds that a chunk should take: long against the cost of sending it, short for who waits behind it.
 CHUNK_SECONDS = 0.025
@@ -13,6 +18,40 @@ WORTH_SPLITTING = 0.0005
 MAX_CHUNK = 4096
 #: A chunk whose arguments take more bytes than this takes no further call.
 CHUNK_BYTES = 4 * 1024 * 1024
+#: What the latest value counts in a mean.
+MEAN_WEIGHT = 0.1
+
+
+@dataclass(slots=True)
+class Mean:
+    """A mean in which the latest count most."""
+
+    value: float = 0.0
+    _weight: float = 1.0
+
+    def add(self, value: float) -> None:
+        """Take one more in; the first few count as in a plain mean."""
+        self.value += self._weight * (value - self.value)
+        self._weight = max(MEAN_WEIGHT, self._weight / (1 + self._weight))
+
+
+class Remembered(Generic[T]):
+    """An answer that is good for a moment, and would cost too much to be found each time."""
+
+    def __init__(self, seconds: float, find: Callable[[], T]) -> None:
+        """Find nothing yet."""
+        self._seconds = seconds
+        self._find = find
+        # One object, so that threads see a time and the answer that belongs to it.
+        self._found: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        """Return the answer, as of at most ``seconds`` ago."""
+        now = time.monotonic()
+        found = self._found
+        if found is None or now - found[0] > self._seconds:
+            self._found = found = (now, self._find())
+        return found[1]
 
 
 @dataclass(slots=True)
@@ -21,9 +60,12 @@ class Estimate:
 
     #: Seconds one call runs; ``None`` before the first.
     seconds: float | None = None
+    #: The same without a lean to the safe side, 0 before the first.
+    mean: Mean = field(default_factory=Mean)
 
     def learn(self, seconds: float) -> None:
         """Take in the mean of some more calls: up at once, down slowly, for a chunk too long costs more."""
+        self.mean.add(seconds)
         if self.seconds is None or seconds > self.seconds:
             self.seconds = seconds
         else:

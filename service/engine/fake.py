@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 import traceback
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from service.engine.base import Call, Event, OnEvent, Outcome, Timing
+from service.engine.base import Call, Event, Feed, OnEvent, Outcome, Outcomes, Timing
 from service.errors import (
     CallError,
     DeadlineExceeded,
@@ -28,22 +30,40 @@ class FakeEngine:
         self._errors = errors or {}
         #: Every call that was taken in, for a test to look at.
         self.calls: list[Call] = []
-        #: The deadline of the latest run.
+        #: The deadline of the latest run, and the connection it was to watch.
         self.deadline = 0.0
+        self.hangup_fd: int | None = None
+        #: Seconds that a call would wait, as a test wants it.
+        self.backlog = 0.0
         #: Whether it takes no more work.
         self.closed = False
 
     def run(
-        self, calls: Iterable[Call], *, deadline: float, on_event: OnEvent | None = None
+        self,
+        calls: Iterable[Call] | Feed,
+        *,
+        deadline: float,
+        on_event: OnEvent | None = None,
+        hangup_fd: int | None = None,
+    ) -> Outcomes:
+        """Return one outcome per call, in the order of the calls."""
+        self.hangup_fd = hangup_fd
+        return Outcomes(self._run(calls, deadline, on_event))
+
+    def _run(
+        self, calls: Iterable[Call] | Feed, deadline: float, on_event: OnEvent | None
     ) -> Generator[Outcome, None, None]:
-        """Yield one outcome per call, in the order of the calls."""
         if self.closed:
             raise Stopping
         self.deadline = deadline
         begun = time.monotonic()
-        for call in calls:
+        for call in _fed(calls, deadline) if isinstance(calls, Feed) else calls:
             self.calls.append(call)
-            yield self._outcome(call, begun, deadline, on_event)
+            outcome = self._outcome(call, begun, deadline, on_event)
+            if call.stream and isinstance(outcome.value, list):
+                yield from (replace(outcome, value=item, ended=False) for item in outcome.value)
+                outcome = replace(outcome, value=None)
+            yield outcome
 
     def close(self) -> None:
         """Take no more work."""
@@ -69,6 +89,14 @@ class FakeEngine:
         return error
 
 
+def _fed(feed: Feed, deadline: float) -> Iterator[Call]:
+    for call in feed.calls:
+        if call is not None:
+            yield call
+        elif not select.select([feed.fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return
+
+
 def _execute(call: Call, on_event: OnEvent | None) -> tuple[object, CallError | None]:
     def emit(kind: str, data: object) -> None:
         if on_event is not None:
@@ -76,7 +104,8 @@ def _execute(call: Call, on_event: OnEvent | None) -> tuple[object, CallError | 
 
     token = emitter.set(emit)
     try:
-        return registry.get(call.task).function(**call.args), None
+        value = registry.get(call.task).function(**call.args)
+        return list(value) if isinstance(value, Generator) else value, None
     except MemoryError:
         return None, MemoryLimitExceeded(None)
     except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome

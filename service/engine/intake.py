@@ -5,14 +5,16 @@ from __future__ import annotations
 import operator
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service.engine.base import Call, Outcome, Timing
+from service.engine.base import Call, Feed, Outcome, Timing
 from service.errors import CallError
 
 #: See ``Intake.sent``.
 FIRST_AHEAD = 64
+
+_END = object()
 
 
 @dataclass(slots=True)
@@ -32,10 +34,14 @@ class Pending:
 class Intake:
     """Takes calls in as late as possible."""
 
-    def __init__(self, calls: Iterable[Call]) -> None:
+    def __init__(self, calls: Iterable[Call] | Feed) -> None:
         """Take nothing in yet."""
-        self._calls = iter(calls)
-        self._ended = False
+        self._feed_fd = calls.fd if isinstance(calls, Feed) else None
+        self._calls: Iterator[Call | None] = calls.calls if isinstance(calls, Feed) else iter(calls)
+        #: Whether the iterator has come to its end.
+        self.ended = False
+        #: Descriptor to wait for while the iterator has nothing to give; ``None`` otherwise.
+        self.starved: int | None = None
         #: Calls still in the iterator, 0 when nobody knows.
         self._left = operator.length_hint(calls, 0)
         self._sized = self._left > 0
@@ -51,17 +57,17 @@ class Intake:
     @property
     def remaining(self) -> int:
         """How many calls wait, 0 when nobody knows."""
-        return self._left + len(self._pending) if self._left or self._ended or self._sized else 0
+        return self._left + len(self._pending) if self._left or self.ended or self._sized else 0
 
     def first(self) -> Pending | None:
-        """Return the call whose turn is next; ``None`` when there are no more."""
+        """Return the call whose turn is next; ``None`` when there are no more, or none now."""
         if not self._pending and not self._pull():
             return None
         return self._pending[0]
 
     def gather(self, most: int) -> int:
         """Take in up to ``most`` calls; return how many of them, from the first, are of one task."""
-        if most == 1:
+        if most == 1 or self._pending[0].call.stream:
             return 1
         if not self._left:
             most = min(most, self._ahead)
@@ -69,7 +75,7 @@ class Intake:
             pass
         task = self._pending[0].call.task
         for number, pending in enumerate(self._pending):
-            if number == most or pending.call.task != task:
+            if number == most or pending.call.task != task or pending.call.stream:
                 return number
         return len(self._pending)
 
@@ -86,10 +92,12 @@ class Intake:
         self._pending.extendleft(reversed(calls))
 
     def _pull(self) -> bool:
-        call = None if self._ended else next(self._calls, None)
-        if call is None:
-            self._ended = True
+        call = _END if self.ended else next(self._calls, _END)
+        self.starved = self._feed_fd if call is None else None
+        if call is _END:
+            self.ended = True
             self._left = 0
+        if not isinstance(call, Call):
             return False
         self._left = max(0, self._left - 1)
         self._pending.append(Pending(call, time.monotonic()))

@@ -1,8 +1,8 @@
 """The engine of one Gunicorn worker: a lazily created pool of processes on this machine.
 
 local    the engine: makes the pool on first use, after the fork of the worker
-run      one run in its request's thread: cuts calls into chunks, minds deadlines
-intake   the calls of a run that wait; chunk: those a process was sent, and what became of them
+run      one run in its request's thread: cuts calls into chunks, and waits
+intake   the calls of a run that wait; flight: the chunks under way, and what became of them
 pool     the processes; turn: a place in the line for them; slots: the CPU budget of the machine
 process  one pool process seen from here; spawner: where it comes from
 -------  sockets, pipes and shared memory: transport
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from service.engine.base import Call, OnEvent, Outcome
+from service.engine.base import Call, Feed, OnEvent, Outcomes
 from service.engine.pool import Pool
 from service.engine.run import Run
 from service.errors import Stopping
@@ -44,8 +44,8 @@ class LocalEngine:
         ``modules`` are imported beside the built-in tasks. At most ``processes`` processes live here,
         and at most ``cpu_slots`` calls compute at once among all that share ``runtime_dir``. A process
         ends after ``idle_seconds`` without work or, unless 0, after ``recycle_calls`` calls; it may
-        allocate ``memory_limit`` bytes beyond what it starts with. At most ``queue_limit`` runs wait for
-        a first process, for at most ``queue_timeout`` seconds.
+        allocate ``memory_limit`` bytes beyond what it starts with. At most ``queue_limit`` runs of all that
+        share ``runtime_dir`` wait for a first process, for at most ``queue_timeout`` seconds.
         """
         self._pool_arguments: dict[str, Any] = {
             "modules": tuple(modules),
@@ -64,17 +64,29 @@ class LocalEngine:
         self._closed = False
 
     def run(
-        self, calls: Iterable[Call], *, deadline: float, on_event: OnEvent | None = None
-    ) -> Generator[Outcome, None, None]:
-        """Yield one outcome per call, in order of completion; see ``base.Engine``."""
+        self,
+        calls: Iterable[Call] | Feed,
+        *,
+        deadline: float,
+        on_event: OnEvent | None = None,
+        hangup_fd: int | None = None,
+    ) -> Outcomes:
+        """Return one outcome per call, in order of completion; see ``base.Engine``."""
         run = Run(
             self._ensure_pool(),
             calls,
             deadline=deadline,
             queue_timeout=self._queue_timeout,
             on_event=on_event,
+            hangup_fd=hangup_fd,
         )
         return run.outcomes()
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that one more call would wait now before it starts, as far as can be told."""
+        pool = self._pool
+        return pool.backlog if pool is not None else 0.0
 
     def _ensure_pool(self) -> Pool:
         pool = self._pool

@@ -17,17 +17,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from service.engine.estimates import Estimate
+from service.engine.estimates import Estimate, Mean, Remembered
 from service.engine.process import PoolProcess
-from service.engine.slots import RESCAN, Slots
+from service.engine.slots import RESCAN, Holder, Slots
 from service.engine.spawner import ForkServerDied, Spawner, SpawnFailed
-from service.engine.turn import Turn
+from service.engine.turn import Turn, check_connected
 from service.errors import Saturated, Stopping
 
 #: Seconds between two looks for processes that have been idle, or busy, for too long.
 HOUSEKEEPING = 0.25
 #: Seconds for which a look at who waits in other workers is good enough; short calls would look too often.
 ASK_SECONDS = 0.001
+#: Seconds for which a count of all who wait is good enough; it takes a system call a place.
+COUNT_SECONDS = 0.01
 #: Seconds after which an idle process gives back the memory of its last messages.
 TRIM_SECONDS = 5.0
 #: Seconds for idle processes to end by themselves when the pool is closed.
@@ -53,20 +55,23 @@ class Pool:
         self.memory_limit = memory_limit
         #: What is known of each task's cost.
         self.estimates: defaultdict[str, Estimate] = defaultdict(Estimate)
-        self.slots = Slots(runtime_dir, cpu_slots)
+        self.slots = slots = Slots(runtime_dir, cpu_slots)
+        #: Seconds for which a run keeps a slot before it gives way.
+        self.turns = Mean()
+        # The places of all who wait, in whatever worker, for a first process.
+        self._places = places = Slots(runtime_dir / "waiting", queue_limit)
         #: Lines of the runs that want to compute, and of those that mostly wait.
         self.lines: dict[int, deque[Turn]] = {1: deque(), 0: deque()}
         # A few processes are kept for calls that compute, or sleepers could lock them out.
         self._limits = {1: processes, 0: max(1, processes - min(cpu_slots, processes // 2))}
         self._idle_seconds = idle_seconds
         self._recycle_calls = recycle_calls
-        self._queue_limit = queue_limit
-        self._spawner = Spawner(modules, memory_limit)
+        self._spawner = Spawner(modules, memory_limit, cpu_slots)
         self._idle: deque[PoolProcess] = deque()
         self._busy: set[PoolProcess] = set()
         self._starting = 0
-        # When it was asked whether another worker waits, and the answer.
-        self._asked, self._answer = 0.0, False
+        self._others_wait = Remembered(ASK_SECONDS, lambda: slots.contended)
+        self._waiting = Remembered(COUNT_SECONDS, lambda: places.taken)
         #: Guards everything above that changes.
         self.lock = threading.Lock()
         self._closed = threading.Event()
@@ -79,41 +84,68 @@ class Pool:
 
     # Taking
 
-    def take(self, cpu: int, until: float, queued_until: float) -> PoolProcess | None:
+    def take(self, cpu: int, until: float, queued_until: float, hangup_fd: int | None) -> PoolProcess | None:
         """Wait for a process, and for a slot if ``cpu`` is 1; ``None`` when the deadline came first.
 
-        Raises ``Saturated`` when the line is full or the wait takes beyond ``queued_until``,
-        ``Stopping`` when the pool is closed, and what ``Spawner.spawn`` raises.
+        Raises ``Saturated`` when all places to wait are taken or the wait takes, or would take, beyond
+        ``queued_until``, ``Stopping`` when the pool is closed, ``Abandoned`` when ``hangup_fd`` is hung up,
+        and what ``Spawner.spawn`` raises.
         """
-        process = self.try_take(cpu, until) or self._wait(cpu, min(until, queued_until), bounded=True)
-        if process is None and time.monotonic() < until:
-            raise Saturated("no CPU became free in time", retry_after=1.0)
+        if (process := self.try_take(cpu, until)) is not None:
+            return process
+        began, last = time.monotonic(), min(until, queued_until)
+        place = self._take_place(last if cpu else math.inf)
+        process = self._wait(cpu, last, hangup_fd, place)
+        if process is None and (now := time.monotonic()) < until:
+            # Whoever comes next waits no less than this one did.
+            raise Saturated("no CPU became free in time", retry_after=max(self.backlog, now - began))
         return process
 
-    def take_again(self, cpu: int, until: float) -> PoolProcess | None:
+    def take_again(self, cpu: int, until: float, hangup_fd: int | None) -> PoolProcess | None:
         """Wait like ``take``, for a run that had a turn already: behind the others, but never refused."""
-        return self._wait(cpu, until, bounded=False)
+        return self._wait(cpu, until, hangup_fd, None)
 
-    def _wait(self, cpu: int, until: float, *, bounded: bool) -> PoolProcess | None:
+    def _take_place(self, last: float) -> Holder:
+        """Take one of the places for those who wait, if the wait should end by ``last``."""
+        backlog = self.backlog
+        if 0 < last - time.monotonic() < backlog:
+            raise Saturated(f"calls have to wait for {backlog:.1f} seconds", retry_after=backlog)
+        if (place := self._places.try_take()) is None:
+            raise Saturated(f"{self._places.count} requests wait already", retry_after=backlog)
+        return place
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that one more run would wait for a slot, going by how long others kept theirs."""
+        # Runs that had a turn already wait without a place.
+        waiting = max(self._waiting(), len(self.lines[1]))
+        return waiting * self.turns.value / self.slots.count
+
+    def _wait(
+        self, cpu: int, until: float, hangup_fd: int | None, place: Holder | None
+    ) -> PoolProcess | None:
         if cpu:
             # A slot that is free now was given back for somebody who waits and is not there yet.
             self.slots.give_way()
-        with closing(self.join(cpu, bounded=bounded)) as turn:
+        with closing(self.join(cpu, place)) as turn:
             while (process := turn.try_take(until)) is None:
                 left = until - time.monotonic()
                 if left <= 0:
                     return None
+                check_connected(hangup_fd)
                 turn.wait(min(left, RESCAN))
         return process
 
-    def join(self, cpu: int, *, bounded: bool) -> Turn:
-        """Stand in line; raises ``Saturated`` when that is full already and ``bounded``."""
-        self.check_open()
+    def join(self, cpu: int, place: Holder | None = None) -> Turn:
+        """Stand in line; ``place`` is given back at the end of it."""
+        try:
+            turn = Turn(self, cpu, place)
+        except BaseException:  # too many open files, for one
+            if place is not None:
+                place.close()
+            raise
         with self.lock:
-            line = self.lines[cpu]
-            if bounded and len(line) >= self._queue_limit:
-                raise Saturated(f"{len(line)} requests wait already", retry_after=1.0)
-            line.append(turn := Turn(self, cpu))
+            self.lines[cpu].append(turn)
         return turn
 
     def try_take(self, cpu: int, until: float) -> PoolProcess | None:
@@ -122,17 +154,10 @@ class Pool:
         if self.lines[cpu] or (cpu and self._others_wait()):
             return None
         process = self.process(cpu, until)
-        if process is None or not cpu or self.slots.try_acquire(process.holder):
+        if process is None or not cpu or process.holder.try_acquire():
             return process
         self.give_back(process)
         return None
-
-    def _others_wait(self) -> bool:
-        """Tell whether another worker waits for a slot, as of a moment ago."""
-        now = time.monotonic()
-        if now - self._asked > ASK_SECONDS:
-            self._asked, self._answer = now, self.slots.contended
-        return self._answer
 
     def process(self, cpu: int, until: float) -> PoolProcess | None:
         """Return an idle process or a new one; ``None`` when there are too many, or at ``until``."""

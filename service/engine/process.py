@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pickle
 import select
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from typing import Any
 
 from service.engine import child, forkserver
+from service.engine.items import MAX_MESSAGE
 from service.engine.slots import Slots
 from service.engine.spawner import Spawner
 from service.engine.transport import Arena
@@ -36,7 +38,7 @@ class PoolProcess:
         #: When it became idle.
         self.idle_since = time.monotonic()
         self._renew = False
-        self._inbox = memoryview(bytearray(child.MAX_MESSAGE))
+        self._inbox = memoryview(bytearray(MAX_MESSAGE))
         with contextlib.ExitStack() as undo:
             self.holder = slots.open()
             undo.callback(self.holder.close)
@@ -82,8 +84,10 @@ class PoolProcess:
         self.requests.append(args)
         return self.requests.end
 
-    def send(self, task: str, count: int, deadline: float, *, slot: bool) -> None:
+    def send(self, task: str, count: int, deadline: float, *, slot: bool, stream: bool) -> None:
         """Start the chunk of ``count`` calls that were added; ``slot`` tells whether it holds a slot.
+
+        With ``stream`` it is one call of a generator, and each item comes in a message of its own.
 
         Should its thread not see to it in time, the housekeeper kills the process after ``deadline``.
         Raises ``ConnectionError`` when the process is dead.
@@ -91,7 +95,7 @@ class PoolProcess:
         self.number = (self.number + 1) % 2**32
         if count > 1:
             os.write(self._tickets_w, bytes(count))
-        self._work.send(child.CHUNK.pack(self.number, count, self._renew, slot) + task.encode())
+        self._work.send(child.CHUNK.pack(self.number, count, self._renew, slot, stream) + task.encode())
         if self._renew:
             socket.send_fds(self._work, [b"arenas"], [self.requests.fd, self.responses.fd])
             self._renew = False
@@ -127,6 +131,19 @@ class PoolProcess:
             self._renew = bool(held)
             return kind, begun
         return kind, bytes(self._inbox[1:size])
+
+    def item(self, content: bytes) -> Any:
+        """Return the item that a message holds, or that is in the memory which follows it.
+
+        Raises whatever unpickling raises.
+        """
+        if content:
+            return pickle.loads(content)
+        _, fds, _, _ = socket.recv_fds(self._work, 16, 1, socket.MSG_CMSG_CLOEXEC)
+        if not fds:
+            raise EOFError("the process died while it sent an item, or there are too many open files")
+        with contextlib.closing(Arena(fds[0])) as arena:
+            return arena.load()
 
     # The end
 

@@ -16,7 +16,9 @@ looking again every ``RESCAN`` seconds.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
+import select
 import struct
 import time
 import weakref
@@ -50,7 +52,6 @@ class Slots:
         """Open, or make, the file and the bell."""
         directory.mkdir(parents=True, exist_ok=True)
         self.count = count
-        self._takings = [_request(fcntl.F_WRLCK, slot) for slot in range(count)]
         self._path = directory / "slots"
         bell = directory / "bell"
         try:
@@ -65,39 +66,30 @@ class Slots:
 
     def open(self) -> Holder:
         """Return a new holder, which can hold one slot."""
-        return Holder(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), self.bell, self)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return Holder(fd, self.bell, self.count, self)
 
-    def try_acquire(self, holder: Holder) -> bool:
-        """Take a slot for ``holder`` if one is free."""
-        # Beginning at another byte than the neighbours do saves most failed attempts.
-        first = holder.fd % self.count
-        for step in range(self.count):
-            try:
-                fcntl.fcntl(holder.fd, fcntl.F_OFD_SETLK, self._takings[first - step])
-            except (BlockingIOError, PermissionError):
-                continue
-            return True
-        return False
-
-    def announce(self, holder: Holder) -> None:
-        """Say that ``holder`` waits; it must try once more after that, or it may miss a release."""
-        fcntl.fcntl(holder.fd, fcntl.F_OFD_SETLK, _WAIT)
-
-    def withdraw(self, holder: Holder) -> None:
-        """Say that ``holder`` waits no more."""
-        fcntl.fcntl(holder.fd, fcntl.F_OFD_SETLK, _WAIT_NO_MORE)
+    def try_take(self) -> Holder | None:
+        """Return a new holder that has a slot, or ``None`` when all are taken."""
+        holder = self.open()
+        if holder.try_acquire():
+            return holder
+        holder.close()
+        return None
 
     def hear(self) -> None:
         """Take one ring of the bell, if there is one."""
-        try:
-            os.read(self.bell, 1)
-        except BlockingIOError:
-            pass  # another waiter was faster
+        _hear(self.bell)
+
+    @property
+    def taken(self) -> int:
+        """How many slots are held."""
+        return sum(_conflicts(self._watch, _taking(slot)) for slot in range(self.count))
 
     @property
     def contended(self) -> bool:
         """Whether somebody waits for a slot."""
-        return _conflicts(self._watch)
+        return _conflicts(self._watch, _ASK)
 
     def give_way(self, patience: float = 0.005) -> None:
         """Let one who waits go first: until nobody waits, every slot is taken, or time is up."""
@@ -107,20 +99,48 @@ class Slots:
 
     def _any_free(self) -> bool:
         # Asking takes no lock, so it can't get in the way of the one who shall have the slot.
-        requests = self._takings
-        return any(
-            fcntl.fcntl(self._watch, fcntl.F_OFD_GETLK, taking).startswith(_UNLOCKED) for taking in requests
-        )
+        return any(not _conflicts(self._watch, _taking(slot)) for slot in range(self.count))
 
 
 class Holder:
     """An open file description that can hold one slot; pool process and owner both have it."""
 
-    def __init__(self, fd: int, bell: int, slots: Slots | None = None) -> None:
+    def __init__(self, fd: int, bell: int, count: int, slots: Slots | None = None) -> None:
         """Own ``fd``; ``bell`` belongs to ``slots``, which lives for as long as a holder does."""
         self.fd = fd
         self.bell = bell
+        self._count = count
         self._slots = slots
+
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free."""
+        # Beginning at another byte than the neighbours do saves most failed attempts.
+        first = self.fd % max(1, self._count)
+        for step in range(self._count):
+            try:
+                fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _taking((first + step) % self._count))
+            except (BlockingIOError, PermissionError):
+                continue
+            return True
+        return False
+
+    def acquire(self) -> None:
+        """Wait for a slot, for as long as it takes."""
+        self.announce()
+        poll = select.poll()
+        poll.register(self.bell, select.POLLIN)
+        while not self.try_acquire():
+            if poll.poll(RESCAN * 1000):
+                _hear(self.bell)
+        self.withdraw()
+
+    def announce(self) -> None:
+        """Say that it waits; it must try once more after that, or it may miss a release."""
+        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _WAIT)
+
+    def withdraw(self) -> None:
+        """Say that it waits no more."""
+        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _WAIT_NO_MORE)
 
     def release(self) -> None:
         """Give the slot back; ``ring`` should follow."""
@@ -128,7 +148,7 @@ class Holder:
 
     def ring(self) -> None:
         """Call one who waits for a slot, if anybody does."""
-        if _conflicts(self.fd):
+        if _conflicts(self.fd, _ASK):
             try:
                 os.write(self.bell, b"!")
             except BlockingIOError:
@@ -139,6 +159,18 @@ class Holder:
         os.close(self.fd)
 
 
-def _conflicts(fd: int) -> bool:
+@functools.cache
+def _taking(slot: int) -> bytes:
+    return _request(fcntl.F_WRLCK, slot)
+
+
+def _conflicts(fd: int, request: bytes) -> bool:
     # The kernel answers with the lock that is in the way, or with the request turned into an unlock.
-    return not fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _ASK).startswith(_UNLOCKED)
+    return not fcntl.fcntl(fd, fcntl.F_OFD_GETLK, request).startswith(_UNLOCKED)
+
+
+def _hear(bell: int) -> None:
+    try:
+        os.read(bell, 1)
+    except BlockingIOError:
+        pass  # another waiter was faster

@@ -41,9 +41,9 @@ class ForkServerDied(SpawnFailed):
 class Spawner:
     """Hands out pool processes; safe to call from any thread."""
 
-    def __init__(self, modules: Sequence[str], memory_limit: int | None) -> None:
+    def __init__(self, modules: Sequence[str], memory_limit: int | None, cpu_slots: int) -> None:
         """Serve processes that know the tasks of ``modules``; starts nothing yet."""
-        self._setup = {"modules": list(modules), "memory_limit": memory_limit}
+        self._setup = {"modules": list(modules), "memory_limit": memory_limit, "cpu_slots": cpu_slots}
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None

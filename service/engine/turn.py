@@ -14,6 +14,8 @@ import select
 from typing import TYPE_CHECKING
 
 from service.engine.process import PoolProcess
+from service.engine.slots import Holder
+from service.errors import Abandoned
 
 if TYPE_CHECKING:
     from service.engine.pool import Pool
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 class Turn:
     """One who stands in line; only one thread uses it."""
 
-    def __init__(self, pool: Pool, cpu: int) -> None:
-        """The pool puts it into the line."""
+    def __init__(self, pool: Pool, cpu: int, place: Holder | None) -> None:
+        """The pool puts it into the line; ``place`` is one of those there are for all lines together."""
         self.cpu = cpu
+        self._place = place
         self._pool = pool
         self._called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._process: PoolProcess | None = None
@@ -48,15 +51,14 @@ class Turn:
         return process
 
     def _acquire(self, process: PoolProcess) -> bool:
-        slots = self._pool.slots
         if not self._announced:
-            slots.announce(process.holder)
+            process.holder.announce()
             self._announced = True
-        return slots.try_acquire(process.holder)
+        return process.holder.try_acquire()
 
     def _withdraw(self) -> None:
         if self._announced and self._process is not None:
-            self._pool.slots.withdraw(self._process.holder)
+            self._process.holder.withdraw()
         self._announced = False
 
     def call(self) -> None:
@@ -94,6 +96,17 @@ class Turn:
             if line:
                 line[0].call()
             os.close(self._called)
+        if self._place is not None:
+            self._place.close()
         if process is not None:
             self._process = None
             pool.give_back(process)
+
+
+def check_connected(fd: int | None) -> None:
+    """Raise ``Abandoned`` when the other end of the connection ``fd``, if there is one, is closed."""
+    if fd is not None:
+        poll = select.poll()
+        poll.register(fd, select.POLLRDHUP)
+        if poll.poll(0):
+            raise Abandoned

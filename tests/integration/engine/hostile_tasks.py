@@ -2,11 +2,13 @@
 
 import contextvars
 import ctypes
+import itertools
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +20,41 @@ from service.tasks import progress, task
 @task()
 def echo(value: Any) -> Any:
     return value
+
+
+@task()
+def count(n: int, seconds: float = 0.0) -> Iterator[int]:
+    for number in range(n):
+        spin(seconds)
+        yield number
+
+
+@task()
+def arrays(n: int, length: int) -> Iterator[Any]:
+    for number in range(n):
+        yield np.full(length, number)
+
+
+@task()
+def count_then(n: int, end: str) -> Iterator[Any]:
+    """Yield some numbers, then end in a bad way."""
+    yield from range(n)
+    if end == "raise":
+        raise ValueError("no more")
+    if end == "crash":
+        os._exit(3)
+    if end == "hang":
+        spin(60)
+    if end == "unsendable":
+        yield threading.Lock()
+
+
+@task()
+def count_and_tell(path: str) -> Iterator[int]:
+    """Yield for ever, and write down how far it has come."""
+    for number in itertools.count():
+        Path(path).write_text(str(number))
+        yield number
 
 
 @task()

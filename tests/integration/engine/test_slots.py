@@ -21,7 +21,7 @@ from pathlib import Path
 from service.engine.slots import Slots
 slots = Slots(Path(sys.argv[1]), 1)
 holder = slots.open()
-print(slots.try_acquire(holder), flush=True)
+print(holder.try_acquire(), flush=True)
 time.sleep(60)
 """
 
@@ -34,28 +34,28 @@ def slots(tmp_path):
 def test_there_are_as_many_slots_as_said(slots, tmp_path):
     others = Slots(tmp_path, 2)
     holders = [slots.open(), others.open(), slots.open()]
-    assert [slots.try_acquire(holder) for holder in holders] == [True, True, False]
+    assert [holder.try_acquire() for holder in holders] == [True, True, False]
     holders[0].release()
-    assert others.try_acquire(holders[2])
+    assert holders[2].try_acquire()
     for holder in holders:
         holder.close()
 
 
 def test_a_waiter_is_called_when_a_slot_becomes_free(slots):
     first, second, waiter = slots.open(), slots.open(), slots.open()
-    slots.try_acquire(first)
-    slots.try_acquire(second)
+    first.try_acquire()
+    second.try_acquire()
     first.ring()
     assert not readable(slots.bell), "nobody waits"
-    slots.announce(waiter)
+    waiter.announce()
     assert slots.contended
-    assert not slots.try_acquire(waiter)
+    assert not waiter.try_acquire()
     second.release()
     second.ring()
     assert readable(slots.bell)
     slots.hear()
-    assert slots.try_acquire(waiter)
-    slots.withdraw(waiter)
+    assert waiter.try_acquire()
+    waiter.withdraw()
     assert not slots.contended
     for holder in (first, second, waiter):
         holder.close()
@@ -63,12 +63,12 @@ def test_a_waiter_is_called_when_a_slot_becomes_free(slots):
 
 def test_who_gives_way_waits_no_longer_than_it_should(slots):
     waiter, late = slots.open(), slots.open()
-    slots.announce(waiter)
+    waiter.announce()
     began = time.monotonic()
     slots.give_way(patience=0.05)
     assert 0.05 <= time.monotonic() - began < 5, "a slot is free for the one who waits, but it does not come"
-    slots.try_acquire(waiter)
-    slots.try_acquire(late)
+    waiter.try_acquire()
+    late.try_acquire()
     began = time.monotonic()
     slots.give_way(patience=60)
     assert time.monotonic() - began < 5, "every slot is taken"
@@ -90,10 +90,10 @@ def test_a_slot_held_by_a_process_that_is_killed_comes_back(tmp_path):
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"True\n"
-        assert not slots.try_acquire(holder)
+        assert not holder.try_acquire()
         other.send_signal(signal.SIGKILL)
         end = time.monotonic() + 20
-        while not slots.try_acquire(holder):
+        while not holder.try_acquire():
             assert time.monotonic() < end
             time.sleep(0.01)
     holder.close()
