@@ -99,9 +99,12 @@ class TestHangUp:
     def test_what_runs_is_killed(self, run, connection, tmp_path, how):
         ours, theirs = connection
         note = tmp_path / "pid"
-        thread = threading.Timer(
-            0.3, theirs.close if how == "close" else lambda: theirs.shutdown(socket.SHUT_WR)
-        )
+
+        def hang_up():
+            wait_until(lambda: note.exists() and note.read_text())
+            theirs.close() if how == "close" else theirs.shutdown(socket.SHUT_WR)
+
+        thread = threading.Thread(target=hang_up)
         thread.start()
         calls = [Call("touch_and_wait", {"path": str(note), "seconds": 60})]
         with pytest.raises(Abandoned):
