@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Si
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from service.errors import CallError
+from service.errors import EverycoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,6 @@ class Call:
     timeout: float | None = None
     #: Whether what a generator yields comes item by item, each an outcome, instead of as one list.
     stream: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """Calls that come in over time, from somebody who may be slow."""
-
-    #: Yields ``None`` when there is no call now, but may be later.
-    calls: Iterator[Call | None]
-    #: Descriptor that becomes readable when ``calls`` should be asked again.
-    fd: int
 
 
 class Timing(NamedTuple):
@@ -69,7 +59,7 @@ class Outcome:
     index: int
     timing: Timing
     value: Any = None
-    error: CallError | None = None
+    error: EverycoreError | None = None
     #: ``False`` for an item of a streamed call, which goes on.
     ended: bool = True
 
@@ -78,6 +68,16 @@ class Outcome:
         if self.error is not None:
             raise self.error
         return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Calls that come in over time, from somebody who may be slow."""
+
+    #: Yields ``None`` when there is no call now, but may be later.
+    calls: Iterator[Call | Outcome | None]
+    #: Descriptor that becomes readable when ``calls`` should be asked again.
+    fd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Engine(Protocol):
 
     def run(
         self,
-        calls: Iterable[Call] | Feed,
+        calls: Iterable[Call | Outcome] | Feed,
         *,
         deadline: float,
         on_event: OnEvent | None = None,
@@ -128,7 +128,8 @@ class Engine(Protocol):
     ) -> Outcomes:
         """Return one outcome per call, and one per item of a streamed call, in order of completion.
 
-        ``calls`` is consumed lazily, a little ahead of the outcomes. ``deadline`` is a
+        ``calls`` is consumed lazily, a little ahead of the outcomes. An outcome among them, of a call that
+        is refused already, is handed through. ``deadline`` is a
         ``time.monotonic()`` time; what runs then is killed, what waits then is not started, and no more
         calls are waited for. ``hangup_fd`` is a connection to whoever wants the outcomes. When its other
         end is closed, or the outcomes are, what is left is stopped.

@@ -40,7 +40,7 @@ class FakeEngine:
 
     def run(
         self,
-        calls: Iterable[Call] | Feed,
+        calls: Iterable[Call | Outcome] | Feed,
         *,
         deadline: float,
         on_event: OnEvent | None = None,
@@ -51,13 +51,16 @@ class FakeEngine:
         return Outcomes(self._run(calls, deadline, on_event))
 
     def _run(
-        self, calls: Iterable[Call] | Feed, deadline: float, on_event: OnEvent | None
+        self, calls: Iterable[Call | Outcome] | Feed, deadline: float, on_event: OnEvent | None
     ) -> Generator[Outcome, None, None]:
         if self.closed:
             raise Stopping
         self.deadline = deadline
         begun = time.monotonic()
         for call in _fed(calls, deadline) if isinstance(calls, Feed) else calls:
+            if isinstance(call, Outcome):
+                yield call
+                continue
             self.calls.append(call)
             outcome = self._outcome(call, begun, deadline, on_event)
             if call.stream and isinstance(outcome.value, list):
@@ -89,7 +92,7 @@ class FakeEngine:
         return error
 
 
-def _fed(feed: Feed, deadline: float) -> Iterator[Call]:
+def _fed(feed: Feed, deadline: float) -> Iterator[Call | Outcome]:
     for call in feed.calls:
         if call is not None:
             yield call

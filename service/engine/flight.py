@@ -1,6 +1,6 @@
 """What is under way: chunks in pool processes, and the outcomes that came of them.
 
-pool process ──message──> hear ─┬─> ready: outcomes for the caller
+pool process ──message──> hear ─┬─> intake.ready: outcomes for the caller
 nothing is heard ──> look after ┘   intake: calls taken back, or left by a process that died
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections import deque
 from collections.abc import Iterable
 
 from service.engine import child, items
-from service.engine.base import Event, OnEvent, Outcome
+from service.engine.base import Event, OnEvent
 from service.engine.chunk import Chunk
 from service.engine.intake import Intake
 from service.engine.pool import Pool
@@ -34,8 +33,7 @@ class Flight:
         self.limit = deadline - time.monotonic()
         self._deadline = deadline
         self._on_event = on_event
-        #: Outcomes for the caller.
-        self.ready: deque[Outcome] = deque()
+        self._ready = intake.ready
         self.chunks: list[Chunk] = []
 
     def next_look(self, now: float) -> float:
@@ -52,7 +50,7 @@ class Flight:
         """Handle what a chunk's process said, and tell whether that was anything."""
         if not self._hear_one(chunk):
             return False
-        while chunk.stream and len(self.ready) < MAX_ITEMS and chunk in self.chunks:
+        while chunk.stream and len(self._ready) < MAX_ITEMS and chunk in self.chunks:
             if not self._hear_one(chunk):
                 break
         return True
@@ -68,7 +66,7 @@ class Flight:
         elif kind == child.KIND_DONE:
             if content < chunk.kept:
                 self._intake.put_back(chunk.take_back())
-            self.ready.extend(chunk.read())
+            self._ready.extend(chunk.read())
             self._finish(chunk)
         else:
             self.lose(chunk)
@@ -76,7 +74,7 @@ class Flight:
 
     def _take_item(self, chunk: Chunk, content: bytes) -> None:
         try:
-            self.ready.append(chunk.item(content))
+            self._ready.append(chunk.item(content))
         except Exception as error:  # noqa: BLE001 - unpickling runs code of the user's
             self.end([chunk], NotSerializable("result", f"{type(error).__name__}: {error}"))
 
@@ -96,7 +94,7 @@ class Flight:
             self._look_after(chunk, now)
 
     def _look_after(self, chunk: Chunk, now: float) -> None:
-        self.ready.extend(chunk.read())
+        self._ready.extend(chunk.read())
         if now >= chunk.late and chunk.kept - chunk.done > 1 and chunk.started is not None:
             self._pool.estimates[chunk.task].learn(now - chunk.started)
             self._intake.put_back(chunk.take_back())
@@ -104,7 +102,7 @@ class Flight:
             return
         # Once the rest is taken back it can't begin another call, which would be killed in its place.
         self._intake.put_back(chunk.take_back())
-        self.ready.extend(chunk.read())
+        self._ready.extend(chunk.read())
         if (limit := chunk.overdue(now)) is not None:
             self.end([chunk], DeadlineExceeded(limit, started=True))
 
@@ -136,10 +134,10 @@ class Flight:
         for chunk in chunks:
             process = chunk.process
             back = chunk.kill()
-            self.ready.extend(chunk.read())
+            self._ready.extend(chunk.read())
             if chunk.done < chunk.kept:
                 cause = error or TaskCrashed(process.pid, process.exit_code())
-                self.ready.append(chunk.outcome_of_running(cause))
+                self._ready.append(chunk.outcome_of_running(cause))
             self._intake.put_back(back)
             self.chunks.remove(chunk)
             self._pool.forget(process)

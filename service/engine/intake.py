@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.engine.base import Call, Feed, Outcome, Timing
+from service.engine.estimates import MAX_CHUNK
 from service.errors import CallError
 
 #: See ``Intake.sent``.
 FIRST_AHEAD = 64
+#: Nothing more is taken in while this many outcomes wait for the caller.
+MAX_READY = 4 * MAX_CHUNK
 
 _END = object()
 
@@ -34,10 +37,12 @@ class Pending:
 class Intake:
     """Takes calls in as late as possible."""
 
-    def __init__(self, calls: Iterable[Call] | Feed) -> None:
+    def __init__(self, calls: Iterable[Call | Outcome] | Feed) -> None:
         """Take nothing in yet."""
+        #: Outcomes for the caller.
+        self.ready: deque[Outcome] = deque()
         self._feed_fd = calls.fd if isinstance(calls, Feed) else None
-        self._calls: Iterator[Call | None] = calls.calls if isinstance(calls, Feed) else iter(calls)
+        self._calls: Iterator[Call | Outcome | None] = calls.calls if isinstance(calls, Feed) else iter(calls)
         #: Whether the iterator has come to its end.
         self.ended = False
         #: Descriptor to wait for while the iterator has nothing to give; ``None`` otherwise.
@@ -61,8 +66,9 @@ class Intake:
 
     def first(self) -> Pending | None:
         """Return the call whose turn is next; ``None`` when there are no more, or none now."""
-        if not self._pending and not self._pull():
-            return None
+        while not self._pending:
+            if len(self.ready) >= MAX_READY or not self._pull():
+                return None
         return self._pending[0]
 
     def gather(self, most: int) -> int:
@@ -71,7 +77,7 @@ class Intake:
             return 1
         if not self._left:
             most = min(most, self._ahead)
-        while len(self._pending) < most and self._pull():
+        while len(self._pending) < most and len(self.ready) < MAX_READY and self._pull():
             pass
         task = self._pending[0].call.task
         for number, pending in enumerate(self._pending):
@@ -97,8 +103,11 @@ class Intake:
         if call is _END:
             self.ended = True
             self._left = 0
-        if not isinstance(call, Call):
-            return False
         self._left = max(0, self._left - 1)
-        self._pending.append(Pending(call, time.monotonic()))
+        if isinstance(call, Call):
+            self._pending.append(Pending(call, time.monotonic()))
+        elif isinstance(call, Outcome):
+            self.ready.append(call)
+        else:
+            return False
         return True

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from service.engine.base import Call, Feed, OnEvent, Outcomes
+from service.engine.base import Call, Feed, OnEvent, Outcome, Outcomes
 from service.engine.pool import Pool
 from service.engine.run import Run
 from service.errors import Stopping
@@ -65,7 +65,7 @@ class LocalEngine:
 
     def run(
         self,
-        calls: Iterable[Call] | Feed,
+        calls: Iterable[Call | Outcome] | Feed,
         *,
         deadline: float,
         on_event: OnEvent | None = None,

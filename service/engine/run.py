@@ -19,16 +19,13 @@ from service.engine.base import Call, Feed, OnEvent, Outcome, Outcomes
 from service.engine.chunk import Chunk
 from service.engine.estimates import CHUNK_BYTES, CHUNK_SECONDS, MAX_CHUNK
 from service.engine.flight import Flight
-from service.engine.intake import Intake, Pending
+from service.engine.intake import MAX_READY, Intake, Pending
 from service.engine.pool import Pool
 from service.engine.process import PoolProcess
 from service.engine.spawner import MAX_WAIT, SpawnFailed
 from service.engine.turn import Turn
 from service.errors import Abandoned, CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping
 from service.tasks import registry
-
-#: Nothing more is sent while this many outcomes wait for the caller.
-MAX_READY = 4 * MAX_CHUNK
 
 
 class Run:
@@ -37,7 +34,7 @@ class Run:
     def __init__(
         self,
         pool: Pool,
-        calls: Iterable[Call] | Feed,
+        calls: Iterable[Call | Outcome] | Feed,
         *,
         deadline: float,
         queue_timeout: float,
@@ -48,7 +45,7 @@ class Run:
         self._pool = pool
         self._intake = Intake(calls)
         self._flight = Flight(pool, self._intake, deadline, on_event)
-        self._ready = self._flight.ready
+        self._ready = self._intake.ready
         self._deadline = deadline
         self._queue_timeout = queue_timeout
         self._hangup_fd = hangup_fd
@@ -69,7 +66,7 @@ class Run:
                         yield self._ready.popleft()
                 if self._flight.chunks or self._may_get_more():
                     self._wait()
-                elif not self._ready and self._intake.first() is None:
+                elif self._intake.first() is None and not self._ready:
                     return
         finally:
             self._leave_line()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.base import Call, Feed
-from service.errors import Abandoned, DeadlineExceeded, Saturated, Stopping
+from service.engine.base import Call, Feed, Outcome, Timing
+from service.errors import Abandoned, DeadlineExceeded, MemoryLimitExceeded, Saturated, Stopping
 from tests.integration.engine.test_lifecycle import wait_until
 
 
@@ -18,7 +18,7 @@ class Source:
     """A feed that a test fills."""
 
     def __init__(self):
-        self.calls: deque[Call] = deque()
+        self.calls: deque[Call | Outcome] = deque()
         self.ended = False
         self.fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.asked = 0
@@ -82,6 +82,31 @@ def test_no_more_calls_are_waited_for_at_the_deadline(run, source):
     source.put(Call("spin", {"seconds": 30}))
     (outcome,) = run.outcomes(source.feed(), within=0.5)
     assert isinstance(outcome.error, DeadlineExceeded)
+
+
+def test_an_outcome_among_the_calls_is_handed_through_while_others_run(run, source):
+    refused = Outcome(7, Timing(0, 1.0, 1.0, 1.0), error=MemoryLimitExceeded(5))
+    outcomes = run.outcomes(source.feed())
+    source.put(Call("spin", {"seconds": 0.2}, 0), refused)
+    assert next(outcomes) is refused
+    assert next(outcomes).index == 0
+    source.put(refused, end=True)
+    assert list(outcomes) == [refused]
+
+
+def test_very_many_outcomes_among_the_calls_do_not_pile_up(run):
+    taken = 0
+
+    def calls():
+        nonlocal taken
+        for n in range(100_000):
+            taken += 1
+            yield Outcome(n, Timing(0, 1.0, 1.0, 1.0), value=n)
+
+    outcomes = run.outcomes(calls())
+    next(outcomes)
+    assert taken < 50_000
+    assert [o.value for o in outcomes] == list(range(1, 100_000))
 
 
 @pytest.fixture
