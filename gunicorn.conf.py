@@ -18,15 +18,16 @@ from typing import Any
 import gunicorn.http.message
 
 from service import settings as configuration
+from service.api.worker import SPARE_THREADS
 from service.engine import lifeline, spawner
 from service.telemetry import logs
 
 settings = configuration.load()
 
 bind = settings.bind
-worker_class = "gthread"
+worker_class = "service.api.worker.Worker"
 workers = settings.web_workers
-threads = settings.web_threads
+threads = settings.web_threads + SPARE_THREADS
 keepalive = 5
 graceful_timeout = math.ceil(settings.graceful_timeout)
 # It watches over the worker's own loop, not over requests: those have deadlines. The time includes

@@ -10,7 +10,7 @@ from __future__ import annotations
 from flask import Flask
 
 from service import settings as settings_module
-from service.api import docs, keys, maps, ops, problems, requests, samples, tasks
+from service.api import admission, docs, keys, maps, ops, problems, requests, samples, tasks
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
 from service.settings import Settings
@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None, *, engine: Engine | None = None
     app.extensions["everycore.engine"] = engine or local_engine(settings)
     requests.install(app)
     keys.install(app, settings)
+    admission.install(app, settings)
     problems.install(app)
     for blueprint in (docs.bp, ops.bp, samples.bp, tasks.bp, maps.bp):
         app.register_blueprint(blueprint)

@@ -25,15 +25,15 @@ _MULTIPART = "multipart/form-data"
 _RAW = ("application/octet-stream", "image/*", "audio/*", "video/*")
 
 
-def read_arguments(contract: Contract, request: Request, limit: int) -> dict[str, Any]:
+def read_arguments(contract: Contract, request: Request, limit: int, until: float) -> dict[str, Any]:
     """Return keyword arguments that fit; a body without a media type is taken for JSON.
 
-    Raises ``WrongMediaType``, ``BodyTooLarge``, ``MalformedBody``, ``MalformedJson`` or ``InvalidArguments``.
+    Raises ``WrongMediaType``, what ``read_body`` raises, ``MalformedJson`` or ``InvalidArguments``.
     """
     media_type = request.mimetype or _JSON
     if not _is_accepted(contract, media_type):
         raise WrongMediaType(media_type, accepted(contract))
-    body = read_body(request, limit)
+    body = read_body(request, limit, until)
     if media_type in (_JSON, _MULTIPART) and request.args:
         said = [{"loc": [name], "msg": f"the query is not read beside {media_type}"} for name in request.args]
         raise InvalidArguments(contract.task.name, said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import time
 from typing import IO, Any
 
 from flask import Request
@@ -11,7 +11,8 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
-from service.api.problems import BodyTooLarge, MalformedBody
+from service.api import receiving
+from service.api.problems import BodyTooLarge, BodyTooSlow, MalformedBody
 
 #: Parts of a multipart form: more than a task has arguments.
 MAX_PARTS = 100
@@ -19,11 +20,12 @@ MAX_PARTS = 100
 _STEP = 1024 * 1024
 
 
-def read_body(request: Request, limit: int) -> bytes:
+def read_body(request: Request, limit: int, until: float) -> bytes:
     """Return the whole body.
 
     Reads the server's own stream: Werkzeug cuts a chunked body at its limit and says nothing.
-    Raises ``BodyTooLarge`` (before reading, when the length is announced) or ``MalformedBody``.
+    Raises ``BodyTooLarge`` (before reading, when the length is announced), ``MalformedBody``, or
+    ``BodyTooSlow`` when the body is not there by the ``time.monotonic()`` time ``until``.
     """
     length = request.content_length
     if length is not None and length > limit:
@@ -31,37 +33,19 @@ def read_body(request: Request, limit: int) -> bytes:
     if length is None and "wsgi.input_terminated" not in request.environ:
         # Such a server's stream has no end of its own.
         return b""
-    body = _read(request.environ["wsgi.input"], limit + 1 if length is None else length)
+    stream, size = request.environ["wsgi.input"], limit + 1 if length is None else length
+    with receiving.allowed_until(request.environ.get("gunicorn.socket"), until):
+        body = _read(stream, size, until)
     if len(body) > limit:
         raise BodyTooLarge(limit)
     if length is not None and len(body) < length:
-        raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
+        raise broken(until, f"the body ends after {len(body)} of {length} bytes")
     return body
 
 
-def read_lines(request: Request, limit: int) -> Iterator[bytes]:
-    """Yield the lines of a body of any length as they are asked for; empty ones are left out.
-
-    Raises ``BodyTooLarge`` for a line beyond ``limit`` bytes, or ``MalformedBody``.
-    """
-    stream = request.environ["wsgi.input"]
-    left = request.content_length
-    if left is None and "wsgi.input_terminated" not in request.environ:
-        return
-    while left is None or left > 0:
-        try:
-            line = stream.readline(limit + 1 if left is None else min(limit + 1, left))
-        except Exception as error:
-            raise MalformedBody("the body breaks off, or its chunks are malformed") from error
-        if not line:
-            if left:
-                raise MalformedBody(f"the body ends {left} bytes before its length")
-            return
-        if len(line) > limit:
-            raise BodyTooLarge(limit)
-        left = None if left is None else left - len(line)
-        if line.strip():
-            yield line
+def broken(until: float, reason: str) -> MalformedBody | BodyTooSlow:
+    """Return the error for a body that ends too early: it may have been cut off for its slowness."""
+    return MalformedBody(reason) if time.monotonic() < until else BodyTooSlow()
 
 
 def parse_multipart(request: Request, body: bytes) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
@@ -91,7 +75,7 @@ def _in_memory(
     return io.BytesIO()
 
 
-def _read(stream: Any, size: int) -> bytes:
+def _read(stream: Any, size: int, until: float) -> bytes:
     parts = []
     try:
         while size > 0 and (part := stream.read(min(size, _STEP))):
@@ -99,5 +83,5 @@ def _read(stream: Any, size: int) -> bytes:
             size -= len(part)
     except Exception as error:
         # Each server has errors of its own for a bad chunk or a client that went away.
-        raise MalformedBody("the body breaks off, or its chunks are malformed") from error
+        raise broken(until, "the body breaks off, or its chunks are malformed") from error
     return b"".join(parts)

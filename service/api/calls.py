@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
-from flask import current_app
+from flask import current_app, request
 
 from service.api.requests import trace
 from service.engine.base import Call, Engine, Outcome
@@ -19,6 +19,17 @@ def engine() -> Engine:
     """Return the application's engine."""
     found: Engine = current_app.extensions["everycore.engine"]
     return found
+
+
+def client_socket() -> Any:
+    """Return the socket that the request came by; ``None`` where the server does not tell."""
+    return request.environ.get("gunicorn.socket")
+
+
+def hangup_fd() -> int | None:
+    """Return the descriptor that tells when the client has gone."""
+    sock = client_socket()
+    return None if sock is None else int(sock.fileno())
 
 
 def contracts() -> Mapping[str, Contract]:
@@ -46,13 +57,13 @@ def run(task: Task, arguments: Iterable[Mapping[str, Any]], deadline: float) -> 
     known.task = task.name
     calls = [Call(task.name, args, i, known.id, task.timeout) for i, args in enumerate(arguments)]
     # An abandoned run has to stop now, not whenever the last traceback that knows it is forgotten.
-    with closing(engine().run(calls, deadline=deadline)) as outcomes:
+    with closing(engine().run(calls, deadline=deadline, hangup_fd=hangup_fd())) as outcomes:
         done: list[Outcome] = []
         try:
             for outcome in outcomes:
                 done.append(outcome)
                 outcome.result()
         finally:
-            if done:
-                known.ran([outcome.timing for outcome in done])
+            for outcome in done:
+                known.ran(outcome.timing)
         return done

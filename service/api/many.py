@@ -1,7 +1,7 @@
 """Many calls in one request: each checked, run and answered by itself.
 
-items ─> check ─┬─> calls ─> engine ─> outcomes ─┬─> entries, in order of completion
- (lazily)       └─> refused ─────────────────────┘
+items ─> check ─┬─> calls ────> engine ─> outcomes ─> entries, in order of completion
+ (lazily)       └─> refused ─────┘ (not run)
 
 An entry is ``{"index", "result"}`` or ``{"index", "error"}``, encoded already.
 """
@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import operator
 import time
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.api import problems
-from service.api.problems import ResultNotJson
+from service.api.problems import BodyTooSlow, ResultNotJson
 from service.api.requests import Trace
 from service.api.results import dumps
-from service.engine.base import Call, Engine, Outcome, Timing
+from service.engine.base import Call, Outcome, Outcomes, Timing
 from service.errors import Cancelled, EverycoreError
 from service.tasks.contract import Contract
 
-#: Refused items that wait to be answered; past it the run ends, they are answered, and another goes on.
-MAX_REFUSED = 1000
+_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +46,22 @@ class Summary:
     cpu: float = 0.0
     pids: set[int] = field(default_factory=set)
 
+    @property
+    def total(self) -> int:
+        """Items that have ended."""
+        return self.succeeded + self.failed
+
     def add(self, timing: Timing) -> None:
         """Take one call's times in."""
-        if timing.pid:
-            self.ran += timing.run
-            self.cpu += timing.cpu
-            self.pids.add(timing.pid)
+        self.ran += timing.run
+        self.cpu += timing.cpu
+        self.pids.add(timing.pid)
 
     def document(self) -> dict[str, Any]:
         """Return it as a client sees it; times in seconds."""
         wall = time.monotonic() - self.begun
         return {
-            "total": self.succeeded + self.failed,
+            "total": self.total,
             "succeeded": self.succeeded,
             "failed": self.failed,
             "wall": wall,
@@ -75,108 +76,104 @@ class Many:
 
     def __init__(
         self,
-        items: Iterable[Item | EverycoreError],
+        items: Iterable[Item | EverycoreError | None],
         *,
         trace: Trace,
-        deadline: float,
         stop_at_error: bool,
         with_timing: bool,
     ) -> None:
-        """Prepare; ``entries`` does the work. An error among the items is an item that can't be one."""
+        """Prepare. An error among the items stands for a bad one, ``None`` for one that may come later."""
         self.summary = Summary()
         self._items = iter(items)
         self._trace = trace
-        self._deadline = deadline
         self._stop_at_error = stop_at_error
         self._with_timing = with_timing
-        self._refused: deque[tuple[int, EverycoreError]] = deque()
         self._ended = False
         #: How many items were read.
         self._read = 0
         self._unanswered: set[int] = set()
 
-    def entries(self, engine: Engine) -> Generator[tuple[int, bytes], None, None]:
-        """Yield index and entry of each item as it completes; closing the generator stops what runs.
-
-        Raises what ``Engine.run`` raises, before the first entry.
-        """
-        while not self._ended and not self._is_over():
-            with closing(engine.run(self._calls(), deadline=self._deadline)) as outcomes:
-                for outcome in outcomes:
-                    yield from self._refusals()
-                    if self._is_over():
-                        break
-                    yield outcome.index, self._entry(outcome)
-                    if self._is_over():
-                        break
-            yield from self._refusals()
-        yield from self._left_over()
-
-    def _calls(self) -> Iterator[Call]:
-        # The run has nothing to hand over while all items are refused, so they are not let pile up.
-        while len(self._refused) < MAX_REFUSED:
-            index = self._read
-            try:
-                item = next(self._items, None)
-            except EverycoreError as error:  # the body breaks off
-                self._refused.append((index, error))
-                item = None
+    def calls(self) -> Iterator[Call | Outcome | None]:
+        """Yield a call for each item, or the outcome of one that is refused; for ``Engine.run``."""
+        while (item := self._next()) is not _END:
             if item is None:
-                self._ended = True
-                return
+                yield None
+                continue
+            index = self._read
             self._read += 1
             try:
                 if isinstance(item, EverycoreError):
                     raise item
                 args = item.contract.validate_json(item.raw)
             except EverycoreError as error:
-                self._refused.append((index, error))
+                yield _refused(index, error)
                 if self._stop_at_error:
                     return
-                continue
-            self._unanswered.add(index)
-            task = item.contract.task
-            yield Call(task.name, args, index, self._trace.id, task.timeout)
+            else:
+                self._unanswered.add(index)
+                task = item.contract.task
+                yield Call(task.name, args, index, self._trace.id, task.timeout)
 
-    def _is_over(self) -> bool:
-        return self._stop_at_error and self.summary.failed > 0
+    def _next(self) -> Any:
+        try:
+            item = next(self._items, _END)
+        except EverycoreError as error:  # the body breaks off
+            self._items, item = iter(()), error
+        self._ended = item is _END
+        return item
 
-    def _refusals(self) -> Iterator[tuple[int, bytes]]:
-        while self._refused:
-            index, error = self._refused.popleft()
-            yield index, self._failure(index, error, None)
+    def entries(self, outcomes: Outcomes) -> Generator[tuple[int, bytes], None, None]:
+        """Yield index and entry of each item as it completes.
+
+        Raises what ``Engine.run`` raises, before the first entry.
+        """
+        for outcome in outcomes:
+            yield outcome.index, self._entry(outcome)
+            if self._stop_at_error and self.summary.failed:
+                outcomes.close()
+                yield from self._left_over()
+                return
+        if not self._ended:
+            yield self._read, self._failure(_refused(self._read, BodyTooSlow()))
 
     def _left_over(self) -> Iterator[tuple[int, bytes]]:
         """Answer the items that were not run because another failed, as far as they were read."""
-        if not self._is_over():
-            return
         self._unanswered.update(range(self._read, self._read + operator.length_hint(self._items)))
         for index in sorted(self._unanswered):
-            yield index, self._failure(index, Cancelled(), None)
+            yield index, self._failure(_refused(index, Cancelled()))
 
     def _entry(self, outcome: Outcome) -> bytes:
         self._unanswered.discard(outcome.index)
-        self._trace.ran([outcome.timing])
-        self.summary.add(outcome.timing)
+        if outcome.timing.pid:
+            self._trace.ran(outcome.timing)
+            self.summary.add(outcome.timing)
         if outcome.error is not None:
-            return self._failure(outcome.index, outcome.error, outcome.timing)
-        entry = {"index": outcome.index, "result": outcome.value, **self._timing(outcome.timing)}
+            return self._failure(outcome)
+        entry = {"index": outcome.index, "result": outcome.value, **self._timing(outcome)}
         try:
             encoded = dumps(entry)
         except (ValueError, TypeError, RecursionError) as error:
-            unfit = ResultNotJson(f"the result has no form in JSON: {error}")
-            return self._failure(outcome.index, unfit, outcome.timing)
+            return self._failure(replace(outcome, error=ResultNotJson.because(error)))
         self.summary.succeeded += 1
         return encoded
 
-    def _failure(self, index: int, error: EverycoreError, timing: Timing | None) -> bytes:
+    def _failure(self, outcome: Outcome) -> bytes:
+        error = outcome.error
+        assert error is not None
         if self.summary.failed == 0:
             problems.note(error)  # the first is enough to find out; a million lines are of no use
         self.summary.failed += 1
-        return dumps({"index": index, "error": problems.describe(error).document(), **self._timing(timing)})
+        problem = problems.describe(error).document()
+        return dumps({"index": outcome.index, "error": problem, **self._timing(outcome)})
 
-    def _timing(self, timing: Timing | None) -> dict[str, Any]:
-        return {"timing": timing_of(timing)} if timing is not None and self._with_timing else {}
+    def _timing(self, outcome: Outcome) -> dict[str, Any]:
+        shown = self._with_timing and outcome.timing.pid
+        return {"timing": timing_of(outcome.timing)} if shown else {}
+
+
+def _refused(index: int, error: EverycoreError) -> Outcome:
+    now = time.monotonic()
+    return Outcome(index, Timing(0, now, now, now), error=error)
 
 
 def timing_of(timing: Timing) -> dict[str, float]:

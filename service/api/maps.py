@@ -7,17 +7,21 @@ application/x-ndjson   as a body, an item a line, read as needed; as an answer (
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from typing import Any, cast
 
 from flask import Blueprint, Response, request
 from pydantic_core import from_json, to_json
 
-from service.api import calls, problems, requests
-from service.api.bodies import read_body, read_lines
+from service.api import calls, problems, requests, streaming
+from service.api.admission import admitted
+from service.api.bodies import read_body
+from service.api.lines import LineFeed
 from service.api.many import Item, Many
 from service.api.problems import WrongMediaType
 from service.api.results import dumps
+from service.engine.base import Call, Feed, Outcome
 from service.errors import EverycoreError, TaskNotFound
 from service.tasks.contract import Contract, InvalidArguments, MalformedJson
 
@@ -28,6 +32,7 @@ ON_ERROR = ("collect", "stop")
 
 
 @bp.post("/v1/tasks/<name>/map")
+@admitted
 def map_task(name: str) -> Response:
     """Run one task over many items."""
     contract = calls.contract(name)
@@ -35,25 +40,32 @@ def map_task(name: str) -> Response:
     limit = int(requests.settings().max_body)
     media_type = request.mimetype or JSON
     if media_type == NDJSON:
-        lines: Iterable[Item | EverycoreError] = (Item(contract, line) for line in read_lines(request, limit))
-        return _answer({"task": name}, lines, request.args.get("on_error", "collect"), deadline)
+        on_error = _on_error(request.args.get("on_error", ON_ERROR[0]))
+        feed = LineFeed(request, limit, deadline)
+        items = (None if line is None else Item(contract, line) for line in feed)
+        many = _many(items, on_error)
+        try:
+            return _answer({"task": name}, many, Feed(many.calls(), feed.fd), deadline, feed.close)
+        except BaseException:
+            feed.close()
+            raise
     if media_type != JSON:
         raise WrongMediaType(media_type, [JSON, NDJSON])
-    body = _members(read_body(request, limit), "items")
-    items = [Item(contract, to_json(item)) for item in body["items"]]
-    return _answer({"task": name}, items, body["on_error"], deadline)
+    body = _members(read_body(request, limit, deadline), "items")
+    many = _many([Item(contract, to_json(item)) for item in body["items"]], body["on_error"])
+    return _answer({"task": name}, many, _all(many), deadline)
 
 
 @bp.post("/v1/batch")
+@admitted
 def batch() -> Response:
     """Run different tasks at once."""
     deadline = requests.deadline(request)
     if (media_type := request.mimetype or JSON) != JSON:
         raise WrongMediaType(media_type, [JSON])
-    body = _members(read_body(request, int(requests.settings().max_body)), "calls")
-    return _answer(
-        {}, [_call(given, calls.contracts()) for given in body["calls"]], body["on_error"], deadline
-    )
+    body = _members(read_body(request, int(requests.settings().max_body), deadline), "calls")
+    many = _many([_call(given, calls.contracts()) for given in body["calls"]], body["on_error"])
+    return _answer({}, many, _all(many), deadline)
 
 
 def _call(given: Any, contracts: Any) -> Item | EverycoreError:
@@ -89,43 +101,52 @@ def _members(raw: bytes, many: str) -> dict[str, Any]:
     return {"on_error": "collect"} | body
 
 
-def _answer(
-    head: dict[str, Any], items: Iterable[Item | EverycoreError], on_error: str, deadline: float
-) -> Response:
-    if on_error not in ON_ERROR:
+def _on_error(value: str) -> str:
+    if value not in ON_ERROR:
         said = [{"loc": ["on_error"], "msg": f"it must be one of {', '.join(ON_ERROR)}"}]
         raise InvalidArguments("map", said)
-    streamed = request.accept_mimetypes.best_match([JSON, NDJSON]) == NDJSON
-    many = Many(
-        items,
-        trace=requests.trace(),
-        deadline=deadline,
-        stop_at_error=on_error == "stop",
-        with_timing=streamed,
-    )
-    entries = many.entries(calls.engine())
-    if streamed:
-        return _stream(many, entries)
-    ordered = b",".join(entry for _, entry in sorted(entries))
+    return value
+
+
+def _many(items: Iterable[Item | EverycoreError | None], on_error: str) -> Many:
+    stop = on_error == "stop"
+    return Many(items, trace=requests.trace(), stop_at_error=stop, with_timing=_is_streamed())
+
+
+def _all(many: Many) -> Iterator[Call | Outcome]:
+    """Return the calls of items that are all there."""
+    return cast("Iterator[Call | Outcome]", many.calls())
+
+
+def _is_streamed() -> bool:
+    return request.accept_mimetypes.best_match([JSON, NDJSON]) == NDJSON
+
+
+def _answer(
+    head: dict[str, Any],
+    many: Many,
+    of: Iterable[Call | Outcome] | Feed,
+    deadline: float,
+    close: Callable[[], None] = lambda: None,
+) -> Response:
+    outcomes = calls.engine().run(of, deadline=deadline, hangup_fd=calls.hangup_fd())
+    entries = many.entries(outcomes)
+    if _is_streamed():
+        return streaming.response(_lines(many, entries), NDJSON, outcomes, close)
+    with closing(outcomes):
+        ordered = b",".join(entry for _, entry in sorted(entries))
+    close()
     tail = dumps({**head, "summary": many.summary.document()})
     return Response(b'{"results":[' + ordered + b"]," + tail[1:], content_type=JSON)
 
 
-def _stream(many: Many, entries: Generator[tuple[int, bytes], None, None]) -> Response:
-    # The first entry before the status: a service that is full says so, instead of breaking off.
-    first = next(entries, None)
-
-    def lines() -> Iterator[bytes]:
-        try:
-            if first is not None:
-                yield first[1] + b"\n"
-            for _, entry in entries:
-                yield entry + b"\n"
-            yield dumps({"summary": many.summary.document()}) + b"\n"
-        except EverycoreError as error:  # the status is sent already
-            problems.note(error)
-            yield dumps({"error": problems.describe(error).document()}) + b"\n"
-        finally:
-            entries.close()  # a client that went away stops its work
-
-    return Response(lines(), content_type=NDJSON)
+def _lines(many: Many, entries: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
+    try:
+        for _, entry in entries:
+            yield entry + b"\n"
+        yield dumps({"summary": many.summary.document()}) + b"\n"
+    except EverycoreError as error:
+        if not many.summary.total:
+            raise  # there is a status to say it with
+        problems.note(error)
+        yield dumps({"error": problems.describe(error).document()}) + b"\n"

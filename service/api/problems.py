@@ -41,6 +41,14 @@ class BodyTooLarge(RequestError):
         self.limit = limit
 
 
+class BodyTooSlow(RequestError):
+    """The body has not come by the request's deadline."""
+
+    def __init__(self) -> None:
+        """Nothing more is known."""
+        super().__init__("the body did not come before the request's deadline")
+
+
 class WrongMediaType(RequestError):
     """The body has a media type that the task does not take."""
 
@@ -88,6 +96,11 @@ class TooManyConcurrent(LimitReached):
 class ResultNotJson(errors.EverycoreError):
     """The task's result has no form in JSON."""
 
+    @classmethod
+    def because(cls, error: Exception) -> ResultNotJson:
+        """Say what was in the way."""
+        return cls(f"the result has no form in JSON: {error}")
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -107,14 +120,18 @@ TABLE: dict[type[Exception], Kind] = {
     errors.TaskNotFound: Kind(404, "task-not-found", "There is no such task"),
     http.NotFound: Kind(404, "not-found", "There is nothing here"),
     http.MethodNotAllowed: Kind(405, "method-not-allowed", "That method is not allowed here"),
+    BodyTooSlow: Kind(408, "body-too-slow", "The body came too slowly"),
     errors.Cancelled: Kind(409, "cancelled", "The call was cancelled"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     http.RequestEntityTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    http.RequestURITooLarge: Kind(414, "uri-too-long", "The request's path and query are too long"),
     WrongMediaType: Kind(415, "unsupported-media-type", "The task does not take this media type"),
     InvalidArguments: Kind(422, "validation", "The arguments don't fit the task"),
     InvalidInput: Kind(422, "invalid-input", "The task can't use this input"),
     RateLimited: Kind(429, "rate-limited", "Too many requests in a minute"),
     TooManyConcurrent: Kind(429, "too-many-concurrent", "Too many requests at once"),
+    http.RequestHeaderFieldsTooLarge: Kind(431, "header-too-large", "The header is too large"),
+    errors.Abandoned: Kind(499, "client-gone", "The client went away"),
     errors.TaskFailed: Kind(500, "task-failed", "The task failed"),
     errors.TaskCrashed: Kind(500, "task-crashed", "The task's process died"),
     errors.NotSerializable: Kind(500, "result-not-serializable", "The result can't be sent"),
@@ -164,7 +181,14 @@ def describe(error: Exception) -> Problem:
     kind = _kind_of(error)
     if kind is TABLE[Exception]:
         return Problem(kind, "the error has been logged under this request's id")
-    return Problem(kind, str(error), getattr(error, "errors", ()), _headers_for(error))
+    return Problem(kind, _detail(error), getattr(error, "errors", ()), _headers_for(error))
+
+
+def of_status(status: int, reason: str, detail: str) -> bytes:
+    """Return the document for what the server refuses before there is a request."""
+    kind = next((kind for kind in TABLE.values() if kind.status == status), None)
+    problem = Problem(kind or _kind_of_status(status, reason), detail or reason)
+    return dumps(problem.document())
 
 
 def install(app: Flask) -> None:
@@ -195,12 +219,26 @@ def _kind_of(error: Exception) -> Kind:
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
 
 
+def _detail(error: Exception) -> str:
+    """Word what happened; texts of a task's own exceptions may hold anything, so the log alone has them."""
+    if isinstance(error, errors.TaskFailed):
+        return f"the task raised {error.exception}; the log has more under this request's id"
+    if isinstance(error, errors.NotSerializable):
+        cause = error.reason.partition(":")[0]
+        return f"the {error.what} can't be sent between processes ({cause}); the log has more"
+    return str(error)
+
+
+def _kind_of_status(status: int, name: str) -> Kind:
+    return Kind(status, re.sub("[^a-z]+", "-", name.lower()), name)
+
+
 def _headers_for(error: Exception) -> dict[str, str]:
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="everycore"' + ', error="invalid_token"' * error.given}
     if isinstance(error, errors.Saturated | LimitReached):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
-    if isinstance(error, BodyTooLarge):
+    if isinstance(error, BodyTooLarge | BodyTooSlow):
         # The rest of the body is under way, and nobody reads it. Gunicorn closes then without being told.
         return {"Connection": "close"}
     return {}
@@ -210,6 +248,6 @@ def _describe_http(error: http.HTTPException) -> Problem:
     status = error.code or 500
     kind = next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE and cls is not Exception), None)
     if kind is None:
-        kind = Kind(status, re.sub("[^a-z]+", "-", error.name.lower()), error.name)
+        kind = _kind_of_status(status, error.name)
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     return Problem(kind, error.description or error.name, (), headers)

@@ -6,7 +6,6 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -44,10 +43,6 @@ class Trace:
     begun: float = field(default_factory=time.monotonic)
     #: The task it runs, if any.
     task: str | None = None
-    #: Seconds between the first call's being taken in and started; ``None`` when nothing ran.
-    queued: float | None = None
-    #: Seconds between the first call's start and the last one's end.
-    run: float | None = None
     _queued: float = math.inf
     _started: float = math.inf
     _finished: float = -math.inf
@@ -57,13 +52,21 @@ class Trace:
         """Seconds since it came in."""
         return time.monotonic() - self.begun
 
-    def ran(self, timings: Sequence[Timing]) -> None:
+    def ran(self, timing: Timing) -> None:
         """Note when the engine worked for this request."""
-        self._queued = min([self._queued, *(timing.queued for timing in timings)])
-        self._started = min([self._started, *(timing.started for timing in timings)])
-        self._finished = max([self._finished, *(timing.finished for timing in timings)])
-        self.queued = self._started - self._queued
-        self.run = self._finished - self._started
+        self._queued = min(self._queued, timing.queued)
+        self._started = min(self._started, timing.started)
+        self._finished = max(self._finished, timing.finished)
+
+    @property
+    def queued(self) -> float | None:
+        """Seconds between the first call's being taken in and started; ``None`` when nothing ran."""
+        return None if self._queued is math.inf else self._started - self._queued
+
+    @property
+    def run(self) -> float | None:
+        """Seconds between the first call's start and the last one's end."""
+        return None if self._queued is math.inf else self._finished - self._started
 
 
 def trace() -> Trace:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, g, request
 
 from service.api import calls, problems, requests, results
+from service.api.admission import admitted
 from service.tasks import registry
 
 bp = Blueprint("samples", __name__)
@@ -30,6 +31,7 @@ class InvalidQuery(problems.RequestError):
 
 
 @bp.get("/concurrent_cpu_tasks/")
+@admitted
 def concurrent_cpu_tasks() -> Response:
     """Sum squares up to each ``n`` in parallel; results in order of completion."""
     numbers = _integers("n", DEFAULT_N, most=MAX_NUMBERS, between=(0, MAX_N))
@@ -42,6 +44,7 @@ def concurrent_cpu_tasks() -> Response:
 
 
 @bp.get("/parallel_data_processing/")
+@admitted
 def parallel_data_processing() -> Response:
     """Process each ``item`` in parallel; results in the order of the items."""
     items = _integers("item", DEFAULT_ITEMS, most=MAX_ITEMS, between=(-MAX_ITEM, MAX_ITEM))

@@ -2,6 +2,7 @@
 
 POST body ─> read_arguments ─> engine ─┬─ bytes: as they are, with their media type
                                    ├─ an array, if asked for so: a .npy file
+                                   ├─ items of a generator: sent as they come (streams)
                                    └─ anything else: {"task", "result", "timing"}
 """
 
@@ -11,7 +12,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
-from service.api import calls, requests, results
+from service.api import calls, requests, results, streams
+from service.api.admission import admitted
 from service.api.arguments import accepted, read_arguments
 from service.api.many import timing_of
 from service.api.problems import ResultNotJson
@@ -34,11 +36,14 @@ def show(name: str) -> Response:
 
 
 @bp.post("/<name>")
+@admitted
 def run(name: str) -> Response:
     """Run one task and answer with its result."""
     contract = calls.contract(name)
     deadline = requests.deadline(request)
-    arguments = read_arguments(contract, request, int(requests.settings().max_body))
+    arguments = read_arguments(contract, request, int(requests.settings().max_body), deadline)
+    if contract.task.streams and streams.media_type() != streams.JSON:
+        return streams.run(contract.task, arguments, deadline)
     (outcome,) = calls.run(contract.task, [arguments], deadline)
     if isinstance(outcome.value, bytes | bytearray | memoryview):
         return Response(bytes(outcome.value), content_type=contract.task.media_type_of(arguments))
@@ -47,7 +52,7 @@ def run(name: str) -> Response:
             return results.npy_response(outcome.value)
         return _answer(name, outcome)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ResultNotJson(f"the result has no form to be sent in: {error}") from error
+        raise ResultNotJson.because(error) from error
 
 
 def _describe(contract: Contract) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def _describe(contract: Contract) -> dict[str, Any]:
         "description": task.description,
         "cpu": task.cpu,
         "timeout": task.timeout,
+        "streams": task.streams,
         "accepts": accepted(contract),
         "arguments": contract.arguments,
         "result": contract.result,

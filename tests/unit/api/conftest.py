@@ -30,6 +30,8 @@ def make_client() -> Callable[..., FlaskClient]:
             "max_body": MAX_BODY,
             "task_modules": ("tests.unit.api.example_tasks",),
             "log_format": "json",
+            # A client of a test holds its place until it closes the answer, and few do.
+            "web_threads": 1000,
         }
         return create_app(Settings(**(values | changes)), engine=engine).test_client()
 

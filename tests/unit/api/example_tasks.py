@@ -1,11 +1,12 @@
 """Tasks that end in every way a task can end."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from service.tasks import InvalidInput, task
 from service.tasks.arrays import Array
@@ -58,6 +59,18 @@ def circle() -> list[Any]:
     return ring
 
 
+@task(name="example.count")
+def count(n: int, end: str = "") -> Iterator[Any]:
+    """Yield numbers."""
+    if end == "refuse at once":
+        raise InvalidInput("no")
+    yield from range(n)
+    if end == "nan":
+        yield float("nan")
+    if end == "bytes":
+        yield [b"\xff", "a\nb"]
+
+
 @task(name="example.fail")
 def fail() -> None:
     """Fail."""
@@ -81,3 +94,17 @@ def double(array: Array, by: float = 2, fail: str = "") -> Array:
     """Multiply an array by a number, or return something else."""
     wrong: dict[str, Any] = {"object": np.array([object()]), "nothing": None}
     return wrong[fail] if fail else array * by
+
+
+def _lucky(n: int) -> int:
+    if n < 0:
+        raise ValueError("it is below 0")
+    if n == 13:
+        raise KeyError(n)
+    return n
+
+
+@task(name="example.checked")
+def checked(n: Annotated[int, AfterValidator(_lucky)]) -> int:
+    """Return a number that a validator has looked at, which breaks at 13."""
+    return n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from service.api.problems import BodyTooLarge, MalformedBody
 from tests.unit.api.conftest import MAX_BODY
 
 URL = "/v1/tasks/sum_of_squares"
+SOON = math.inf
 
 
 class Stream(io.BytesIO):
@@ -46,7 +48,7 @@ def chunked(stream: io.BytesIO) -> Request:
 def test_a_body_of_known_length_is_read_to_its_end_and_no_further() -> None:
     stream = Stream(b"x" * 5000 + b"the next request")
 
-    assert read_body(request(stream, CONTENT_LENGTH="5000"), 5000) == b"x" * 5000
+    assert read_body(request(stream, CONTENT_LENGTH="5000"), 5000, SOON) == b"x" * 5000
     assert stream.taken == 5000
 
 
@@ -54,40 +56,40 @@ def test_a_body_that_announces_too_much_is_refused_unread() -> None:
     stream = Stream(b"x" * 5001)
 
     with pytest.raises(BodyTooLarge, match="5000 bytes"):
-        read_body(request(stream, CONTENT_LENGTH="5001"), 5000)
+        read_body(request(stream, CONTENT_LENGTH="5001"), 5000, SOON)
 
     assert stream.taken == 0
 
 
 def test_a_chunked_body_within_the_limit_is_read() -> None:
-    assert read_body(chunked(Stream(b"x" * 5000)), 5000) == b"x" * 5000
+    assert read_body(chunked(Stream(b"x" * 5000)), 5000, SOON) == b"x" * 5000
 
 
 def test_a_chunked_body_over_the_limit_is_refused_not_cut() -> None:
     stream = Stream(b"x" * 1_000_000)
 
     with pytest.raises(BodyTooLarge):
-        read_body(chunked(stream), 5000)
+        read_body(chunked(stream), 5000, SOON)
 
     assert stream.taken == 5001
 
 
 def test_a_body_that_ends_early_is_refused() -> None:
     with pytest.raises(MalformedBody, match="ends after 3 of 10 bytes"):
-        read_body(request(Stream(b"abc"), CONTENT_LENGTH="10"), 100)
+        read_body(request(Stream(b"abc"), CONTENT_LENGTH="10"), 100, SOON)
 
 
 def test_a_body_that_breaks_off_is_refused() -> None:
     """Servers raise errors of their own for a bad chunk."""
     with pytest.raises(MalformedBody, match="breaks off"):
-        read_body(chunked(Stream(b"abc", RuntimeError("bad chunk"))), 100)
+        read_body(chunked(Stream(b"abc", RuntimeError("bad chunk"))), 100, SOON)
 
 
 def test_no_body_is_empty() -> None:
     """Without a length and a server that ends the stream, reading would wait for ever."""
     stream = Stream(b"never read")
 
-    assert read_body(request(stream), 100) == b""
+    assert read_body(request(stream), 100, SOON) == b""
     assert stream.taken == 0
 
 
