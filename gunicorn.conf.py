@@ -118,6 +118,12 @@ def post_fork(server: Any, worker: Any) -> None:
         worker.own_lifeline = lifeline.arm(read_end)
 
 
+def post_worker_init(worker: Any) -> None:
+    """Begin to load what the tasks share."""
+    with _guarded(worker, "post_worker_init"):
+        worker.wsgi.extensions["everycore.engine"].warm()
+
+
 def worker_exit(server: Any, worker: Any) -> None:
     """End what still runs; its requests get their answers, and the worker's threads end."""
     # The master runs this too, for a worker that it finds gone.

@@ -17,7 +17,7 @@ from service import settings as configuration
 from service.errors import ConfigurationError
 from service.serve import Supervisor
 from service.settings import Settings
-from service.tasks import contract, registry
+from service.tasks import contract, registry, resources
 from service.telemetry import logs
 
 #: What a wrong setting or a broken task module exits with.
@@ -47,19 +47,20 @@ def serve() -> None:
 
 @main.command()
 def check() -> None:
-    """Check the settings and the task modules, and print what applies.
+    """Check the settings and the task modules, load the resources, and print what applies.
 
     Each line has the variable, its value and where that comes from: environment, .env or default.
     Exits with 2 when something is wrong.
     """
     with _explained():
         settings = _load()
+        resources.load_all()
     rows = [
         (environment.variable_of(name), _shown(settings, name), environment.origin(name))
         for name in type(settings).model_fields
     ]
     _print_table(("variable", "value", "from"), rows)
-    click.echo(f"\nall is well; tasks: {len(registry.all_tasks())}")
+    click.echo(f"\nall is well; tasks: {len(registry.all_tasks())}, resources: {resources.count()}")
 
 
 @main.command()

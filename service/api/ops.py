@@ -32,8 +32,9 @@ def healthz() -> Response:
 @bp.get("/readyz")
 def readyz() -> Response:
     """Say whether work is taken, and what was looked at to know."""
-    stopping = calls.engine().closed
-    ready = bool(calls.contracts()) and not stopping
-    checks = {"tasks": len(calls.contracts()), "engine": "stopping" if stopping else "running"}
+    engine = calls.engine()
+    state = "stopping" if engine.closed else "running" if engine.ready else "loading"
+    ready = bool(calls.contracts()) and state == "running"
+    checks = {"tasks": len(calls.contracts()), "engine": state}
     status = "ready" if ready else "unavailable"
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)

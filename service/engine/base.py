@@ -146,6 +146,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def ready(self) -> bool:
+        """Whether a call need not wait for what tasks share to be loaded."""
+        ...
+
+    @property
     def closed(self) -> bool:
         """Whether it takes no more work."""
         ...

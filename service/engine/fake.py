@@ -35,6 +35,8 @@ class FakeEngine:
         self.hangup_fd: int | None = None
         #: Seconds that a call would wait, as a test wants it.
         self.backlog = 0.0
+        #: Whether all that tasks share is loaded.
+        self.ready = True
         #: Whether it takes no more work.
         self.closed = False
 

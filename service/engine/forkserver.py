@@ -1,8 +1,8 @@
 """The process that pool processes are forked from.
 
-It has imported the task modules and nothing else, has one thread, and never runs a task, so a fork of it
-is quick, shares its pages and inherits no lock, no listening socket and no signal handler of a Gunicorn
-worker. ``multiprocessing`` has a fork server too; this one also
+It has imported the task modules, loaded their resources and done nothing else. It has one thread and never
+runs a task, so a fork of it is quick, shares its pages and inherits no lock, no listening socket and no
+signal handler of a Gunicorn worker. ``multiprocessing`` has a fork server too; this one also
 
 - tells which process died of what, by one status pipe a process,
 - ends what a dead pool process leaves behind in its process group,
@@ -31,7 +31,7 @@ from typing import Any
 
 from service.engine import child, lifeline
 from service.errors import EverycoreError
-from service.tasks import registry
+from service.tasks import registry, resources
 
 #: Answer to a request for a process: its pid, with its pidfd attached, or an error number below 0.
 PID = struct.Struct("<i")
@@ -56,10 +56,13 @@ def main() -> None:
     sys.path[:] = setup["path"]
     try:
         registry.load(setup["modules"])
+        resources.load_all()
     except EverycoreError as error:
         control.send(json.dumps({"error": str(error)}).encode()[:MAX_MESSAGE])
         return
     os.close(armed)
+    if (threads := sum(1 for _ in os.scandir("/proc/self/task")) - 1) > 0:
+        sys.stderr.write(f"warning: task modules and resources started {threads} threads; no call has them\n")
     gc.collect()
     # Frozen objects are left alone by the collector, so that its marks do not unshare their pages.
     gc.freeze()

@@ -21,6 +21,7 @@ from service.engine.base import Call, Feed, OnEvent, Outcome, Outcomes
 from service.engine.pool import Pool
 from service.engine.run import Run
 from service.errors import Stopping
+from service.tasks import resources
 
 
 class LocalEngine:
@@ -81,6 +82,16 @@ class LocalEngine:
             hangup_fd=hangup_fd,
         )
         return run.outcomes()
+
+    def warm(self) -> None:
+        """Begin to load what tasks share, if anything, so that calls need not wait for it."""
+        if resources.count():
+            threading.Thread(target=self._ensure_pool().warm, name="pool-warmer", daemon=True).start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call need not wait for what tasks share."""
+        return not resources.count() or (self._pool is not None and self._pool.ready)
 
     @property
     def backlog(self) -> float:

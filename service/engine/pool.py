@@ -22,7 +22,10 @@ from service.engine.process import PoolProcess
 from service.engine.slots import RESCAN, Holder, Slots
 from service.engine.spawner import ForkServerDied, Spawner, SpawnFailed
 from service.engine.turn import Turn, check_connected
-from service.errors import Saturated, Stopping
+from service.errors import EverycoreError, Saturated, Stopping
+from service.telemetry.logs import get_logger
+
+_log = get_logger()
 
 #: Seconds between two looks for processes that have been idle, or busy, for too long.
 HOUSEKEEPING = 0.25
@@ -32,6 +35,8 @@ ASK_SECONDS = 0.001
 COUNT_SECONDS = 0.01
 #: Seconds after which an idle process gives back the memory of its last messages.
 TRIM_SECONDS = 5.0
+#: Seconds between two attempts to load resources.
+WARM_AGAIN = 5.0
 #: Seconds for idle processes to end by themselves when the pool is closed.
 CLOSE_PATIENCE = 1.0
 
@@ -191,6 +196,22 @@ class Pool:
                     self._busy.add(process)
                 self._call_next()
         return process
+
+    def warm(self) -> None:
+        """Load what the tasks share, and try again should that fail; returns when it is there."""
+        while not self._closed.is_set():
+            try:
+                self._spawner.warm()
+            except EverycoreError as error:
+                _log.error("the tasks' resources can't be loaded", error=str(error))
+            else:
+                return
+            self._closed.wait(WARM_AGAIN)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call need not wait for what the tasks share."""
+        return self._spawner.ready
 
     def check_open(self) -> None:
         """Raise ``Stopping`` once the pool is closed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import socket
@@ -72,6 +73,20 @@ class Spawner:
             raise
         finally:
             self._lock.release()
+
+    def warm(self) -> None:
+        """Have the fork server import and load everything, however long that takes; raises like ``spawn``."""
+        with self._lock:
+            try:
+                self._ensure_ready(math.inf)
+            except (ConnectionError, ValueError) as error:
+                self._stop()
+                raise ForkServerDied("the fork server died") from error
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is imported and loaded."""
+        return self._ready
 
     def _ask(self, fds: Sequence[int], until: float) -> tuple[int, int]:
         control = self._ensure_ready(until)

@@ -1,6 +1,7 @@
 """The public face of Everycore: what a module of tasks imports.
 
 @task(timeout=30)          registers a plain, typed function and returns it unchanged
+@resource                  loads something heavy once, for all calls
 progress(3, total=10)      says how far a running task has come
 raise InvalidInput(...)    the input is bad, not the task: the client gets 422, not 500
 
@@ -13,5 +14,6 @@ from __future__ import annotations
 from service.tasks.invalid_input import InvalidInput
 from service.tasks.progress import progress
 from service.tasks.registry import task
+from service.tasks.resources import resource
 
-__all__ = ["InvalidInput", "progress", "task"]
+__all__ = ["InvalidInput", "progress", "resource", "task"]

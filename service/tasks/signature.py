@@ -29,12 +29,13 @@ def check(function: Callable[..., Any]) -> None:
             raise unusable(function, f"parameter {parameter.name} has no type hint")
 
 
-def unusable(function: Callable[..., Any], reason: str) -> ConfigurationError:
-    """Build the error that says which function is meant and where it stands."""
+def unusable(function: Callable[..., Any], reason: str, what: str = "task") -> ConfigurationError:
+    """Build the error that says which function is meant, where it stands and what it can't be."""
     name = getattr(function, "__qualname__", repr(function))
-    return ConfigurationError(f"{_place(function)}{name} can't be a task: {reason}")
+    return ConfigurationError(f"{place(function)}{name} can't be a {what}: {reason}")
 
 
-def _place(function: Callable[..., Any]) -> str:
+def place(function: Callable[..., Any]) -> str:
+    """Return file and line of a function, as the beginning of a message."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}: " if code else ""

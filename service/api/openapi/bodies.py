@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from service.api import streams
 from service.api.arguments import accepted
 from service.api.openapi.parts import JSON, Operation, json_content, object_of, ref
 from service.api.openapi.schemas import Schema, example, hoist, is_bytes, is_scalar
@@ -14,6 +15,10 @@ from service.tasks.contract import Contract
 
 FORM = "multipart/form-data"
 BINARY: Schema = {"type": "string", "format": "binary"}
+_STREAMED: Schema = {
+    "type": "string",
+    "description": "An `item` each, as soon as it is there, then `summary` or `error`.",
+}
 
 #: Combinations of arguments that a task's media type is asked for.
 _MOST_COMBINATIONS = 64
@@ -76,6 +81,9 @@ def results(contract: Contract, schemas: dict[str, Schema]) -> dict[str, Any]:
     schema = hoist(contract.result, f"{contract.task.name}.result", schemas)
     kinds = contract.result.get("anyOf", [contract.result])
     content: dict[str, Any] = {}
+    if contract.task.streams:
+        # What an answer has that asks for nothing in particular goes first.
+        content |= {media_type: {"schema": _STREAMED} for media_type in (streams.NDJSON, streams.EVENTS)}
     if not all(is_bytes(kind) for kind in kinds):
         task = {"const": contract.task.name}
         content |= json_content(object_of(task=task, result=schema, timing=ref("Timing")))

@@ -16,7 +16,7 @@ from service.tasks.contract import Contract
 Endpoint = Iterator[tuple[str, str, Operation]]
 
 #: What an endpoint that runs something can end with, beside success.
-RUNNING = (400, 409, 500, 503, 504, 507)
+RUNNING = (400, 409, 499, 500, 503, 504, 507)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def run_task(api: Api) -> Endpoint:
                 parameters=[*query(contract, api.schemas), parameter("Request-Timeout")],
                 requestBody={"required": True, "content": bodies(contract, api.schemas)},
                 responses={200: answer("The result.", results(contract, api.schemas))},
-                problems=(*RUNNING, 413, 415, 422),
+                problems=(*RUNNING, 408, 413, 415, 422),
             ),
         )
 
@@ -164,7 +164,7 @@ def _many(
         parameters=[*parameters, parameter("Request-Timeout")],
         requestBody={"required": True, "content": json_content(body)},
         responses={200: answer("An entry for each.", json_content(result) | lines)},
-        problems=(400, 500, 503, *problems),
+        problems=(400, 408, 499, 500, 503, *problems),
     )
 
 

@@ -101,7 +101,7 @@ def _titles(kinds: list[Kind]) -> str:
 
 
 def _headers_of(status: int) -> tuple[str, ...]:
-    return {401: ("WWW-Authenticate",), 429: ("Retry-After",)}.get(status, ())
+    return {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
 
 
 def _text_header(description: str) -> Operation:
@@ -175,12 +175,13 @@ SCHEMAS: dict[str, Schema] = {
         description={"type": "string"},
         cpu={"enum": [0, 1], "description": "CPU slots that a call takes."},
         timeout={"type": ["number", "null"], "description": "Seconds that a call may run."},
+        streams={"type": "boolean", "description": "Whether items can be had one by one."},
         accepts={"type": "array", "items": {"type": "string"}, "description": "Media types of the body."},
         arguments=_OBJECT,
         result=_OBJECT,
     ),
     "Readiness": object_of(
         status={"enum": ["ready", "unavailable"]},
-        checks=object_of(tasks={"type": "integer"}, engine={"enum": ["running", "stopping"]}),
+        checks=object_of(tasks={"type": "integer"}, engine={"enum": ["running", "loading", "stopping"]}),
     ),
 }
