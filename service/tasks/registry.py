@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 import traceback
@@ -25,6 +26,9 @@ BUILT_IN = (
     "service.tasks.text",
 )
 
+#: Modules of the project's own tasks by what they import and is not always installed.
+EXTRAS = {"av": "service.tasks.video"}
+
 #: A task's name is a segment of a URL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
@@ -41,6 +45,11 @@ class Task:
     timeout: float | None
     #: Media type of a ``bytes`` result, or a function that finds it from the call's arguments.
     media_type: str | Callable[..., str]
+
+    @property
+    def streams(self) -> bool:
+        """Whether it is a generator, whose items can be had one by one."""
+        return inspect.isgeneratorfunction(self.function)
 
     @property
     def description(self) -> str:
@@ -125,13 +134,18 @@ def all_tasks() -> tuple[Task, ...]:
     return tuple(_tasks[name] for name in sorted(_tasks))
 
 
+def built_in() -> tuple[str, ...]:
+    """Return the modules of the project's own tasks, as far as what they import is installed."""
+    return (*BUILT_IN, *(module for needed, module in EXTRAS.items() if importlib.util.find_spec(needed)))
+
+
 def load(modules: Iterable[str] = ()) -> None:
     """Import the built-in task modules and the user's own, which registers what they hold.
 
     Raises ``TaskModuleError`` with the file and line of the user's mistake, ``ConfigurationError``
     for a module that does not exist.
     """
-    for module in (*BUILT_IN, *modules):
+    for module in (*built_in(), *modules):
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:
