@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug import exceptions as http
 
 from service import errors
@@ -200,7 +200,7 @@ def handle(error: Exception) -> Response:
     """Log what an operator should see, and build the response."""
     note(error)
     problem = describe(error)
-    g.problem = problem.kind.slug
+    request.environ["everycore.problem"] = problem.kind.slug
     return problem.response()
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
-import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flask import Flask, Request, Response, current_app, g, request
+from flask import Flask, Request, current_app, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
+from werkzeug.wsgi import ClosingIterator
 
 from service.api.problems import InvalidHeader
 from service.engine.base import Timing
 from service.settings import Settings
 from service.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: An id from outside that is safe in a log line and in a header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}", re.ASCII)
@@ -31,6 +36,8 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+Headers = list[tuple[str, str]]
+
 _log = get_logger()
 
 
@@ -43,6 +50,10 @@ class Trace:
     begun: float = field(default_factory=time.monotonic)
     #: The task it runs, if any.
     task: str | None = None
+    #: Whether its answer is still made while it is sent.
+    streamed: bool = False
+    #: The status of its answer.
+    status: int = 0
     _queued: float = math.inf
     _started: float = math.inf
     _finished: float = -math.inf
@@ -71,7 +82,7 @@ class Trace:
 
 def trace() -> Trace:
     """Return the trace of the request under way."""
-    found: Trace = g.trace
+    found: Trace = request.environ["everycore.trace"]
     return found
 
 
@@ -98,31 +109,47 @@ def deadline(request: Request) -> float:
 
 def install(app: Flask) -> None:
     """Open a trace before each request; tell about it in headers and in the log after it."""
-    app.before_request(_begin)
-    app.after_request(_end)
-    app.teardown_request(lambda _: clear_contextvars())
+    app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign] # Flask's own way to wrap it
 
 
-def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.trace = Trace(given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-    # Every line of this request carries its id.
-    bind_contextvars(request_id=g.trace.id)
+class Traced:
+    """Around the application, not in it: its hooks would take a third of a small request's time."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        """Wrap ``app``."""
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        known = Trace(given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex())
+        environ["everycore.trace"] = known
+        # Every line of this request carries its id.
+        bind_contextvars(request_id=known.id)
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            known.status = int(status[:3])
+            return start_response(status, headers + _added(headers, known), exc_info)
+
+        def log() -> None:
+            _log.info("request", **_line(environ, known))
+            clear_contextvars()
+
+        body = self._app(environ, start)
+        if known.streamed:
+            # Its work is done, and its durations are known, when the last of it is sent.
+            return ClosingIterator(body, log)
+        log()
+        return body
 
 
-def _end(response: Response) -> Response:
-    known = trace()
-    response.headers["X-Request-ID"] = known.id
-    response.headers["Server-Timing"] = _server_timing(known)
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    if response.is_streamed:
-        line = _line(response.status_code)
-        # Its work is done, and its durations are known, when the last of it is sent.
-        response.call_on_close(lambda: _log.info("request", **line, **_durations(known)))
-    else:
-        _log.info("request", **_line(response.status_code), **_durations(known))
-    return response
+def _added(headers: Headers, known: Trace) -> Headers:
+    present = {name for name, _ in headers}
+    return [
+        ("X-Request-ID", known.id),
+        ("Server-Timing", _server_timing(known)),
+        *(header for header in SECURITY_HEADERS.items() if header[0] not in present),
+    ]
 
 
 def _server_timing(known: Trace) -> str:
@@ -130,18 +157,15 @@ def _server_timing(known: Trace) -> str:
     return ", ".join(f"{name};dur={1000 * s:.3f}" for name, s in parts.items() if s is not None)
 
 
-def _line(status: int) -> dict[str, Any]:
-    return {
-        "request_id": trace().id,
-        "method": request.method,
+def _line(environ: WSGIEnvironment, known: Trace) -> dict[str, Any]:
+    line = {
+        "method": environ["REQUEST_METHOD"],
         # Encoded as it came, for a decoded line break would make two lines of the console form.
-        "path": quote(request.path),
-        "status": status,
-        **({"task": trace().task} if trace().task else {}),
-        **({"problem": g.problem} if "problem" in g else {}),
+        "path": quote(environ["PATH_INFO"].encode("latin1")),
+        "status": known.status,
+        "task": known.task,
+        "problem": environ.get("everycore.problem"),
     }
-
-
-def _durations(known: Trace) -> dict[str, float]:
     durations = {"queued": known.queued, "run": known.run, "total": known.total}
-    return {name: round(seconds, 6) for name, seconds in durations.items() if seconds is not None}
+    line |= {name: round(seconds, 6) for name, seconds in durations.items() if seconds is not None}
+    return {name: value for name, value in line.items() if value is not None}

@@ -6,7 +6,7 @@ import re
 import reprlib
 from collections.abc import Sequence
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 
 from service.api import calls, problems, requests, results
 from service.api.admission import admitted
@@ -63,7 +63,7 @@ def say_error(error: Exception) -> Response:
         return results.json_response({"error": str(error)}, 400)
     problems.note(error)
     problem = problems.describe(error)
-    g.problem = problem.kind.slug
+    request.environ["everycore.problem"] = problem.kind.slug
     response = results.json_response({"error": problem.detail}, problem.kind.status)
     response.headers.update(problem.headers)
     return response

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from flask import Response
 
+from service.api.requests import trace
 from service.engine.base import Outcomes
 
 #: Bytes after which pieces are sent, even if there are more at hand.
@@ -25,6 +26,7 @@ def response(
     Raises what the first piece raises: a service that is full says so, instead of breaking off.
     """
     first = next(pieces, b"")
+    trace().streamed = True
     answer = Response(_joined(itertools.chain([first], pieces), outcomes), content_type=media_type)
     # Not in the generator: one that has not begun ends without a word.
     answer.call_on_close(outcomes.close)
