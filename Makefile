@@ -21,14 +21,16 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint format types imports tests unit integration e2e coverage \
-    bench bench-samples train-digits lock swagger clean
+.PHONY: help serve video test check lint format types imports tests unit integration e2e coverage \
+    bench bench-http bench-overload bench-samples train-digits lock swagger clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/run.stamp  ## start the service (settings: .env.example; stop with Ctrl-C)
 	@exec $(bin)/python -m service serve
+
+video: $(VENV)/video.stamp  ## install PyAV too, for the task video_frames; then start anew
 
 test: lint types imports tests coverage  ## every check: style, types, imports, all tests with coverage
 
@@ -64,6 +66,12 @@ e2e:  ## only the tests with a real Gunicorn
 bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_engine $(ARGS)
 
+bench-http: $(LOADTEST_VENV)/loadtest.stamp  ## the service beside its peers over HTTP: one table, and JSON
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_http $(ARGS)
+
+bench-overload: $(LOADTEST_VENV)/loadtest.stamp  ## the service under four times the load that it can bear
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_overload $(ARGS)
+
 bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
 	$(bin)/python loadtests/bench_samples.py $(ARGS)
 
@@ -74,7 +82,8 @@ train-digits: $(TRAIN_VENV)/train.stamp  ## train the model of classify_digits a
 # Where the packages came from is left out: a mirror that you use never ends up in the files.
 lock: $(UV_VENV)/uv.stamp  ## lock the versions anew after a change of pyproject.toml
 	@$(call compile,run)
-	@$(call compile,dev,--extra dev -c requirements/run.txt)
+	@$(call compile,video,--extra video -c requirements/run.txt)
+	@$(call compile,dev,--extra dev -c requirements/video.txt)
 	@$(call compile,loadtest,--extra loadtest -c requirements/run.txt)
 	@$(call compile,train,--extra train -c requirements/run.txt)
 

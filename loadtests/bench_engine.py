@@ -14,10 +14,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -25,6 +23,7 @@ import click
 from loadtests import engine_fresh, engine_report, engine_turns
 from loadtests.engine_peers import PEERS
 from loadtests.engine_plan import QUICK, Plan, Samples
+from loadtests.limited import limited
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 300
@@ -60,7 +59,7 @@ def run(names: Sequence[str], plan: Plan) -> engine_report.Json:
     for name in set(names) - set(installed):
         _note(f"{name} is not installed and left out")
     begun, load = time.monotonic(), os.getloadavg()[0]
-    with _limited(RUN_LIMIT):
+    with limited(RUN_LIMIT):
         samples = _joined(
             engine_fresh.measure(installed, plan, _note),
             engine_turns.measure(installed, plan, _note),
@@ -76,22 +75,6 @@ def _joined(first: Samples, second: Samples) -> Samples:
 
 def _note(text: str) -> None:
     click.echo(text, err=True)
-
-
-@contextmanager
-def _limited(seconds: int) -> Iterator[None]:
-    """Raise ``TimeoutError`` in the body when it takes too long; what it waits for is interrupted."""
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError(f"the run took more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import psutil
-
+from loadtests import report as common
 from loadtests.engine_peers import PEERS, Everycore, Futures, RawPipe
 from loadtests.engine_plan import Plan, Samples, Value
 from loadtests.engine_turns import CHUNK, FAN_OUT
 
-Json = dict[str, Any]
+Json = common.Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +83,13 @@ def _number(value: Value) -> float:
 def document(samples: Samples, plan: Plan, options: Json) -> Json:
     """Return everything there is to know about a run, ready for JSON."""
     return {
-        "machine": _machine(),
-        "versions": _versions(samples),
+        "machine": common.machine(),
+        "versions": common.versions(["numpy", *(name.lower() for name in samples)]),
         "options": options,
         "figures": {figure.key: {"label": _label(figure, plan), "unit": figure.unit} for figure in FIGURES},
         "peers": {name: _peer(name, figures) for name, figures in samples.items()},
         "goals": [_judged(goal, samples, plan) for goal in GOALS],
     }
-
-
-def _machine() -> Json:
-    return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "memory_mb": psutil.virtual_memory().total // 1_000_000,
-    }
-
-
-def _cpu_model() -> str:
-    with open("/proc/cpuinfo") as file:
-        models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return models[0] if models else "unknown"
-
-
-def _versions(samples: Samples) -> dict[str, str]:
-    versions = {"python": f"{platform.python_implementation()} {platform.python_version()}"}
-    for package in ("numpy", *(name.lower() for name in samples)):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass  # comes with Python, or is the project itself
-    return versions
 
 
 def _peer(name: str, figures: dict[str, list[Value]]) -> Json:
@@ -133,12 +103,7 @@ def _summary(values: list[Value]) -> Json:
     words = [value for value in values if isinstance(value, str)]
     if words:
         return {"value": " or ".join(sorted(set(words))), "samples": words}
-    numbers = [_number(value) for value in values]
-    q1, median, q3 = (
-        statistics.quantiles(numbers, n=4, method="inclusive") if len(numbers) > 1 else numbers * 3
-    )
-    rounded = [round(number, 3) for number in numbers]
-    return {"value": round(median, 3), "q1": round(q1, 3), "q3": round(q3, 3), "samples": rounded}
+    return common.summary([_number(value) for value in values])
 
 
 def _judged(goal: Goal, samples: Samples, plan: Plan) -> Json:
@@ -160,10 +125,8 @@ def _label(figure: Figure, plan: Plan) -> str:
 
 def text(report: Json) -> str:
     """Return the table and the goals for a terminal."""
-    machine, versions = report["machine"], report["versions"]
     lines = [
-        f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['system']}",
-        ", ".join(f"{name} {version}" for name, version in versions.items()),
+        *common.heading(report["machine"], report["versions"]),
         f"{report['options']['processes']} processes each; medians over rounds in which peers take turns",
         "",
         *_table(report),
@@ -178,33 +141,14 @@ def _table(report: Json) -> Iterator[str]:
     rows = [["", "", *peers], ["start method", "", *(peer["start_method"] for peer in peers.values())]]
     for key, figure in report["figures"].items():
         results = [peer["results"].get(key, {}).get("value") for peer in peers.values()]
-        rows.append([figure["label"], figure["unit"], *map(_cell, results)])
-    yield from _aligned(rows)
-
-
-def _cell(value: Value | None) -> str:
-    if value is None:
-        return "n/a"
-    if isinstance(value, str):
-        return value
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        rows.append([figure["label"], figure["unit"], *map(common.cell, results)])
+    yield from common.aligned(rows)
 
 
 def _goals(goals: list[Json]) -> Iterator[str]:
     rows = [["goal", "", "limit", "value", ""]]
     for goal in goals:
         unit = f"x {goal['against']}" if goal["against"] else goal["unit"]
-        verdict = {True: "reached", False: "MISSED", None: "not measured"}[goal["reached"]]
-        rows.append([goal["goal"], unit, f"<= {goal['limit']:g}", _cell(goal["value"]), verdict])
-    yield from _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Put cells under each other, the first two columns to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
+        verdict = common.verdict(reached=goal["reached"])
+        rows.append([goal["goal"], unit, f"<= {goal['limit']:g}", common.cell(goal["value"]), verdict])
+    yield from common.aligned(rows)

@@ -42,9 +42,19 @@ def read_arguments(contract: Contract, request: Request, limit: int, until: floa
     if media_type == _MULTIPART:
         fields, files = parse_multipart(request, body)
         contents = MultiDict((name, file.read()) for name, file in files.items(multi=True))
-        return contract.validate_text(_values(fields) | _values(contents))
+        return _validated(contract, fields, _values(contents))
     name = contract.array if media_type == NPY else contract.upload
-    return contract.validate_text(_values(request.args) | {str(name): body})
+    return _validated(contract, request.args, {str(name): body})
+
+
+def _validated(contract: Contract, texts: MultiDict[str, str], contents: dict[str, Any]) -> dict[str, Any]:
+    if twice := contents.keys() & texts.keys():
+        said = [
+            {"loc": [name], "msg": "it is given twice, as text and as content"}
+            for name in sorted(twice, key=str)
+        ]
+        raise InvalidArguments(contract.task.name, said)
+    return contract.validate_text(_values(texts) | contents)
 
 
 def accepted(contract: Contract) -> list[str]:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
 from service.api import receiving
-from service.api.problems import BodyTooLarge, BodyTooSlow, MalformedBody
+from service.api.problems import BodyTooLarge, BodyTooSlow, CompressedBody, MalformedBody
 
 #: Parts of a multipart form: more than a task has arguments.
 MAX_PARTS = 100
@@ -27,6 +27,7 @@ def read_body(request: Request, limit: int, until: float) -> bytes:
     Raises ``BodyTooLarge`` (before reading, when the length is announced), ``MalformedBody``, or
     ``BodyTooSlow`` when the body is not there by the ``time.monotonic()`` time ``until``.
     """
+    refuse_compressed(request)
     length = request.content_length
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
@@ -43,6 +44,14 @@ def read_body(request: Request, limit: int, until: float) -> bytes:
     return body
 
 
+def refuse_compressed(request: Request) -> None:
+    """Raise ``CompressedBody`` for a body that would have to be unpacked first, to who knows how much."""
+    transfer = request.headers.get("Transfer-Encoding", "chunked")
+    for coding in request.headers.get("Content-Encoding", "identity"), transfer:
+        if coding.lower() not in ("identity", "chunked"):
+            raise CompressedBody(coding)
+
+
 def broken(until: float, reason: str) -> MalformedBody | BodyTooSlow:
     """Return the error for a body that ends too early: it may have been cut off for its slowness."""
     return MalformedBody(reason) if time.monotonic() < until else BodyTooSlow()
@@ -53,16 +62,20 @@ def parse_multipart(request: Request, body: bytes) -> tuple[MultiDict[str, str],
 
     Raises ``MalformedBody`` or ``BodyTooLarge``.
     """
-    boundary = request.mimetype_params.get("boundary", "")
+    boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
     if not boundary:
         raise MalformedBody("the Content-Type of the form names no boundary")
+    if boundary not in body:
+        raise MalformedBody("the boundary that the Content-Type names is not in the body")
     parser = MultiPartParser(_in_memory, len(body), max_form_parts=MAX_PARTS)
     try:
-        return parser.parse(io.BytesIO(body), boundary.encode("ascii"), len(body))
+        return parser.parse(io.BytesIO(body), boundary, len(body))
     except RequestEntityTooLarge:
         raise MalformedBody(f"the form has more than {MAX_PARTS} parts") from None
     except ValueError as error:
-        raise MalformedBody(f"the body is not multipart/form-data: {error}") from None
+        # The parser names its own state then.
+        reason = "it ends before its last boundary" if "cannot parse" in str(error) else error
+        raise MalformedBody(f"the body is not multipart/form-data: {reason}") from None
 
 
 def _in_memory(

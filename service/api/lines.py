@@ -15,12 +15,15 @@ from typing import Any
 from flask import Request
 
 from service.api import receiving
-from service.api.bodies import broken
+from service.api.bodies import broken, refuse_compressed
 from service.api.problems import BodyTooLarge
 from service.errors import EverycoreError
 
 #: Pieces of the body that are read ahead; a piece is what the socket has, 1 MiB at most.
 AHEAD = 4
+
+#: Seconds beyond its time after which a feed stops reading, should nobody close it.
+GRACE = 2.0
 
 _PIECE = 64 * 1024
 
@@ -29,7 +32,8 @@ class LineFeed:
     """The lines of one body; iterating yields ``None`` when there is none now, but may be later."""
 
     def __init__(self, request: Request, limit: int, until: float) -> None:
-        """Begin to read lines of up to ``limit`` bytes, and stop at the monotonic time ``until``."""
+        """Begin to read lines of up to ``limit`` bytes, and stop soon after the monotonic time ``until``."""
+        refuse_compressed(request)
         self._stream: Any = request.environ["wsgi.input"]
         self._sock: Any = request.environ.get("gunicorn.socket")
         self._left = request.content_length
@@ -82,7 +86,8 @@ class LineFeed:
 
     def _read(self) -> None:
         try:
-            with receiving.allowed_until(self._sock, self._until):
+            # A socket that is shut looks like a client that has gone; the run ends by itself until then.
+            with receiving.allowed_until(self._sock, self._until + GRACE):
                 self._read_lines()
         except EverycoreError as error:
             self._put(error)

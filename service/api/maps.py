@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import Any, cast
 
 from flask import Blueprint, Response, request
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from service.api import calls, problems, requests, streaming
 from service.api.admission import admitted
@@ -23,6 +23,7 @@ from service.api.problems import WrongMediaType
 from service.api.results import dumps
 from service.engine.base import Call, Feed, Outcome
 from service.errors import EverycoreError, TaskNotFound
+from service.tasks import strict_json
 from service.tasks.contract import Contract, InvalidArguments, MalformedJson
 
 bp = Blueprint("maps", __name__)
@@ -85,7 +86,7 @@ def _call(given: Any, contracts: Any) -> Item | EverycoreError:
 def _members(raw: bytes, many: str) -> dict[str, Any]:
     """Read ``{many: [...], "on_error": ...}``; raises ``MalformedJson`` or ``InvalidArguments``."""
     try:
-        body = from_json(raw, allow_inf_nan=False)
+        body = strict_json.loads(raw)
     except ValueError as error:
         raise MalformedJson(f"the body is not JSON: {error}") from None
     said: list[dict[str, Any]] = []

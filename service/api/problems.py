@@ -59,6 +59,14 @@ class WrongMediaType(RequestError):
         self.accepted = accepted
 
 
+class CompressedBody(RequestError):
+    """The body is compressed."""
+
+    def __init__(self, coding: str) -> None:
+        """Name the coding that was used."""
+        super().__init__(f"the body must be sent as it is, not encoded as {coding}")
+
+
 class Unauthorized(RequestError):
     """The request comes without a key that is known."""
 
@@ -126,6 +134,7 @@ TABLE: dict[type[Exception], Kind] = {
     http.RequestEntityTooLarge: Kind(413, "body-too-large", "The body is too large"),
     http.RequestURITooLarge: Kind(414, "uri-too-long", "The request's path and query are too long"),
     WrongMediaType: Kind(415, "unsupported-media-type", "The task does not take this media type"),
+    CompressedBody: Kind(415, "unsupported-media-type", "The task does not take this media type"),
     InvalidArguments: Kind(422, "validation", "The arguments don't fit the task"),
     InvalidInput: Kind(422, "invalid-input", "The task can't use this input"),
     RateLimited: Kind(429, "rate-limited", "Too many requests in a minute"),
@@ -140,6 +149,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Stopping: Kind(503, "stopping", "The service is stopping"),
     errors.EngineUnavailable: Kind(503, "unavailable", "The service takes no work now"),
     errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The call took too long"),
+    http.InternalServerError: Kind(500, "internal-error", "Something went wrong here"),
     errors.MemoryLimitExceeded: Kind(507, "memory-limit-exceeded", "The call took too much memory"),
     Exception: Kind(500, "internal-error", "Something went wrong here"),
 }
@@ -184,11 +194,10 @@ def describe(error: Exception) -> Problem:
     return Problem(kind, _detail(error), getattr(error, "errors", ()), _headers_for(error))
 
 
-def of_status(status: int, reason: str, detail: str) -> bytes:
+def of_status(status: int, detail: str) -> bytes:
     """Return the document for what the server refuses before there is a request."""
-    kind = next((kind for kind in TABLE.values() if kind.status == status), None)
-    problem = Problem(kind or _kind_of_status(status, reason), detail or reason)
-    return dumps(problem.document())
+    error = http.default_exceptions.get(status, http.InternalServerError)(detail)
+    return dumps(_describe_http(error).document())
 
 
 def install(app: Flask) -> None:
@@ -239,7 +248,7 @@ def _headers_for(error: Exception) -> dict[str, str]:
     if isinstance(error, errors.Saturated | LimitReached):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, BodyTooLarge | BodyTooSlow):
-        # The rest of the body is under way, and nobody reads it. Gunicorn closes then without being told.
+        # The rest of the body is under way, and nobody reads it.
         return {"Connection": "close"}
     return {}
 

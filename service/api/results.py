@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from flask import Request, Response
-from pydantic_core import to_jsonable_python
+
+from service.tasks.strict_json import dumps
+
+__all__ = ["NPY", "dumps", "json_response", "npy_response", "prefers_npy"]
 
 _JSON = "application/json"
 #: The media type of NumPy's .npy files; it is not registered.
 NPY = "application/x-npy"
-
-
-def dumps(value: Any) -> bytes:
-    """Encode a value; models, dataclasses, dates and arrays take their usual JSON form.
-
-    Raises ``ValueError``, ``TypeError`` or ``RecursionError`` for what has none.
-    """
-    return json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":")).encode()
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -36,14 +30,3 @@ def npy_response(array: Any) -> Response:
     from service.tasks import arrays  # noqa: PLC0415 - it takes numpy, which not every service has use for
 
     return Response(arrays.dump(array), content_type=NPY)
-
-
-def _plain(value: Any) -> Any:
-    return to_jsonable_python(value, bytes_mode="base64", fallback=_from_array)
-
-
-def _from_array(value: Any) -> Any:
-    """Take numpy's arrays and scalars without knowing numpy."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

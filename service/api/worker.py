@@ -5,7 +5,8 @@ connection ─> poller ─> the whole header is there ─> thread: view
                                                       say how it is, or that there is no room)
 
 Gunicorn's own worker lets a thread wait for each new connection, and for the rest of a header without
-end; sixteen clients that send nothing are enough to silence it.
+end; sixteen clients that send nothing are enough to silence it. It also takes connections whether it has
+room or not; this one leaves them to a worker that has, if there is one.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import selectors
 import socket
 import struct
 import time
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from service.api import problems, receiving
 from service.api.requests import SECURITY_HEADERS
+from service.engine.slots import Slots
 
 #: Threads beside those that work.
 SPARE_THREADS = 4
@@ -30,8 +35,16 @@ HEADER_SECONDS = 10.0
 #: Seconds after which a client that takes nothing of its answer is given up.
 SEND_SECONDS = 30
 
-#: Bytes of a header to look for its end in; what is longer is left to a thread.
-_PEEK = 32 * 1024
+#: Seconds that a thread waits for the rest of a body that nobody has read, so as to keep the connection.
+DRAIN_SECONDS = 0.05
+#: Seconds, and bytes, that a client may go on sending when it has its answer and the connection ends.
+LINGER_SECONDS, LINGER_BYTES = 2.0, 64 * 1024
+
+#: Seconds after which a worker that leaves new connections to others asks whether they have room still.
+ASK_SECONDS = 0.01
+
+#: Bytes of a whole header: the longest request line that is taken, and as much again.
+MAX_HEADER = 64 * 1024
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
@@ -40,12 +53,63 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
     def init_process(self) -> None:
         """Answer what is no HTTP request in the form of all other errors."""
         util.write_error = write_problem
+        wsgi.Response = Response
         super().init_process()
+
+    def run(self) -> None:
+        """Serve until stopped; as long as it has room, other workers can know."""
+        directory = self.wsgi.extensions["everycore.settings"].runtime_dir
+        self._room = Slots(directory / "room", 0)
+        self._has_room = self._room.open()
+        self._has_room.announce()
+        #: Connections that threads have, or will have.
+        self._in_threads = 0
+        super().run()
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - its signature
+        """Take further connections, unless they had better go to a worker that has room."""
+        super().set_accept_enabled(enabled and not self._had_better_wait())
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection, unless it had better go to a worker that has room."""
+        if not self._had_better_wait():
+            super().accept(listener)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections, requests and their ends."""
+        if not self.alive:
+            self._has_room.withdraw()
+        elif self._accepting and self._had_better_wait():
+            super().set_accept_enabled(False)
+        if self.alive and not self._accepting:
+            timeout = min(timeout, ASK_SECONDS)  # the others may be full by then
+        super().wait_for_and_dispatch_events(timeout)
+
+    def _had_better_wait(self) -> bool:
+        return self.alive and self._in_threads >= self._room_for and self._room.contended
+
+    @property
+    def _room_for(self) -> int:
+        return int(self.cfg.threads) - SPARE_THREADS
+
+    def _hand_over(self, conn: Any) -> None:
+        """Have a thread handle a connection."""
+        self._in_threads += 1
+        if self._in_threads == self._room_for:
+            self._has_room.withdraw()
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """See to a connection that a thread is through with."""
+        self._in_threads -= 1
+        if self._in_threads == self._room_for - 1 and self.alive:
+            self._has_room.announce()
+        self._keep_or_close(conn, fs)
 
     def enqueue_req(self, conn: Any) -> None:
         """Hand a connection to a thread, or wait for its first request."""
         if conn.initialized or conn.data_ready or self.cfg.is_ssl:
-            super().enqueue_req(conn)
+            self._hand_over(conn)
             return
         seconds = struct.pack("ll", SEND_SECONDS, 0)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
@@ -60,7 +124,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
     def _await_header(self, conn: Any) -> None:
         conn.sock.setblocking(False)  # noqa: FBT003 - that is its signature
         conn.timeout = time.monotonic() + HEADER_SECONDS
-        conn.seen = 0
+        conn.seen, conn.oversized = 0, False
         if not self.cfg.is_ssl and not self._has_header(conn):
             self.pending_conns.append(conn)
             self.poller.register(
@@ -68,7 +132,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
             )
             return
         conn.data_ready = True
-        super().enqueue_req(conn)
+        self._hand_over(conn)
 
     def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """Look whether the rest of a header has come."""
@@ -77,21 +141,29 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
 
     def _has_header(self, conn: Any) -> bool:
         """Tell whether a thread would have something to do."""
+        # What came along with the request before.
+        held = conn.parser.unreader.buf.getvalue() if conn.parser else b""
         try:
-            start = conn.sock.recv(_PEEK, socket.MSG_PEEK)
+            more = conn.sock.recv(MAX_HEADER, socket.MSG_PEEK)
         except BlockingIOError:
-            return False
+            return _is_whole(held)
         except OSError:
             return True  # it finds out the same
+        start = held + more
         # Nothing, or nothing more, has come with the end of what the client sends.
-        ready = b"\r\n\r\n" in start or len(start) in (conn.seen, 0, _PEEK)
+        ready = _is_whole(start) or len(start) in (conn.seen, 0)
+        conn.oversized = not ready and len(start) >= MAX_HEADER
         conn.seen = len(start)
+        ready = ready or conn.oversized
         # The poller shall be silent until there is more than this.
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1 if ready else len(start) + 1)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1 if ready else len(more) + 1)
         return ready
 
     def handle(self, conn: Any) -> Any:
         """Handle a request in a thread; should its header be incomplete, it comes soon or not at all."""
+        if not self.cfg.is_ssl and conn.oversized:
+            write_problem(conn.sock, 431, "", f"the header has more than {MAX_HEADER} bytes")
+            return False
         with receiving.allowed_until(conn.sock, time.monotonic() + HEADER_SECONDS):
             return super().handle(conn)
 
@@ -104,6 +176,57 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
             self.log.info("a client took nothing of its answer for %s seconds", SEND_SECONDS)
             return False
 
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Tell whether the connection can be used again; Gunicorn lets a thread wait for 5 seconds."""
+        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
+
+    def _keep_or_close(self, conn: Any, fs: Any) -> None:
+        """Do what Gunicorn's ``finish_request`` does, without making the worker's only loop wait."""
+        if self.cfg.is_ssl or fs.cancelled() or fs.exception():
+            super().finish_request(conn, fs)
+        elif not fs.result():
+            self._linger(conn)
+        elif conn.parser.unreader.buf.getvalue():
+            self._await_header(conn)  # a part of the next one came along
+        else:
+            super().finish_request(conn, fs)
+
+    def _linger(self, conn: Any) -> None:
+        """Close when the client does, for what it still sends would have the kernel take the answer back.
+
+        Gunicorn's own way is to wait for that in the worker's only loop.
+        """
+        conn.seen, conn.left = 0, LINGER_BYTES
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+        try:
+            conn.sock.setblocking(False)  # noqa: FBT003 - as above
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has gone
+            self.nr_conns -= 1
+            conn.close()
+            return
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_lingering, conn))
+
+    def _on_lingering(self, conn: Any, client: socket.socket) -> None:
+        """Take what a client still sends, and see whether it has closed."""
+        try:
+            sent = len(client.recv(LINGER_BYTES))
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = 0
+        conn.left -= sent
+        if not sent or conn.left <= 0:
+            self.pending_conns.remove(conn)
+            self._give_up(conn)
+
+    def _give_up(self, conn: Any) -> None:
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
     def murder_pending(self) -> None:
         """Give up clients that take too long to send a request; Gunicorn calls this each second."""
         now = time.monotonic()
@@ -112,20 +235,46 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
                 conn.timeout = min(conn.timeout, now + STOP_KEEPALIVE_LINGER)
         for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
             self.pending_conns.remove(conn)
-            self.poller.unregister(conn.sock)
-            self.nr_conns -= 1
-            conn.close()
+            if conn.seen:
+                _say_timeout(conn.sock)
+            self._give_up(conn)
         receiving.enforce()
 
 
-def write_problem(sock: socket.socket, status: int, reason: str, detail: str) -> None:
+class Response(wsgi.Response):  # type: ignore[misc] # as above
+    """Closes when the application says so, which Gunicorn overhears, and when a body can't be read."""
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Take the application's headers."""
+        super().process_headers(headers)
+        if ("Connection", "close") in headers or self.req.body.failed:
+            self.force_close()
+
+
+def _is_whole(start: bytes) -> bool:
+    """Tell whether a header has its end, or can have none: its lines end without a carriage return."""
+    return b"\r\n\r\n" in start or start.count(b"\n") != start.count(b"\r\n")
+
+
+def _say_timeout(sock: socket.socket) -> None:
+    """Tell a client that did not send a whole header."""
+    with suppress(OSError):
+        sock.recv(MAX_HEADER)  # what is left unread would have the kernel take the answer back
+        write_problem(sock, 408, "", "the header did not come in time")
+
+
+def write_problem(sock: socket.socket, status: int, _reason: str, detail: str) -> None:
     """Answer a request that is none with a problem document, and close."""
-    body = problems.of_status(status, reason, detail)
+    body = problems.of_status(status, detail)
     headers = {
         **SECURITY_HEADERS,
         "Content-Type": "application/problem+json",
         "Content-Length": str(len(body)),
         "Connection": "close",
     }
-    lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers.items())]
+    # Gunicorn's own reason may be that of another status.
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     util.write_nonblock(sock, "\r\n".join([*lines, "", ""]).encode("latin1") + body)

@@ -5,22 +5,23 @@ Only the web side builds contracts; a pool process gets arguments that fit alrea
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
-from pydantic.fields import FieldInfo
 
-from service.errors import EverycoreError
+from service.errors import ConfigurationError, EverycoreError, TaskFailed
+from service.tasks import schema, strict_json
+from service.tasks.parameters import field, model_of
 from service.tasks.registry import Task
 from service.tasks.signature import unusable
-
-_CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64", ser_json_bytes="base64")
 
 #: Past this many errors they are counted, not listed: a hostile body can hold millions.
 MAX_ERRORS = 100
@@ -63,36 +64,54 @@ class Contract:
     def validate_json(self, raw: bytes) -> dict[str, Any]:
         """Turn a JSON object into keyword arguments, strictly.
 
-        Raises ``MalformedJson``, or ``InvalidArguments`` with every error at once.
+        Raises ``MalformedJson``, ``InvalidArguments`` with every error at once, or ``TaskFailed`` when a
+        validator of the user's own breaks.
         """
         try:
-            return self._given(self.model.model_validate_json(raw, strict=True))
-        except ValidationError as error:
-            raise self._refusal(error) from None
+            given = self._checked(functools.partial(self.model.model_validate_json, raw, strict=True))
+        except (InvalidArguments, TaskFailed):
+            _check_strictly(raw)
+            raise
+        _check_strictly(raw, len(given))
+        return given
 
     def validate_text(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Turn the fields of a form or a query, which are text, into keyword arguments.
 
-        Raises ``InvalidArguments``.
+        Raises ``InvalidArguments`` or ``TaskFailed``.
         """
+        return self._checked(functools.partial(self.model.model_validate, values, strict=False))
+
+    def _checked(self, validate: Callable[[], BaseModel]) -> dict[str, Any]:
         try:
-            return self._given(self.model.model_validate(values, strict=False))
+            fitting = validate()
         except ValidationError as error:
             raise self._refusal(error) from None
-
-    def _given(self, fitting: BaseModel) -> dict[str, Any]:
+        except Exception as error:
+            # Of what a validator raises pydantic takes ValueError and AssertionError for a refusal.
+            raise _failure(error) from error
         # What was left out is the function's own default, which needs no travelling.
-        return {self.names[field]: getattr(fitting, field) for field in fitting.model_fields_set}
+        return {self.names[name]: getattr(fitting, name) for name in fitting.model_fields_set}
 
     def _refusal(self, error: ValidationError) -> EverycoreError:
         count = error.error_count()
         if count > MAX_ERRORS:
             return InvalidArguments(self.task.name, [{"loc": [], "msg": f"{count} errors, too many to list"}])
         # The input stays out: it may be large, secret, or no valid text.
-        details = error.errors(include_url=False, include_input=False, include_context=False)
+        try:
+            details = error.errors(include_url=False, include_input=False, include_context=False)
+        except Exception as unreadable:  # noqa: BLE001 - the text of a user's exception is had by code of theirs
+            return _failure(unreadable)
         if details[0]["type"] == "json_invalid" and not details[0]["loc"]:
             return MalformedJson(details[0]["msg"])
         return InvalidArguments(self.task.name, [{"loc": list(e["loc"]), "msg": e["msg"]} for e in details])
+
+
+def _check_strictly(raw: bytes, names: int = 1) -> None:
+    try:
+        strict_json.check(raw, names)
+    except ValueError as error:
+        raise MalformedJson(f"Invalid JSON: {error}") from None
 
 
 def build(task: Task) -> Contract:
@@ -100,37 +119,52 @@ def build(task: Task) -> Contract:
     try:
         signature = inspect.signature(task.function, eval_str=True)
         parameters = list(signature.parameters.values())
-        model = _model(task, parameters)
-        arguments = model.model_json_schema()
-    except (NameError, SyntaxError, TypeError, AttributeError, PydanticUserError) as error:
+        model = model_of(task, parameters)
+        contract = Contract(
+            task,
+            model,
+            names={field(i): parameter.name for i, parameter in enumerate(parameters)},
+            upload=_only_required(parameters, lambda annotation: _bare(annotation) is bytes),
+            arrays=tuple(p.name for p in parameters if _is_array(p.annotation)),
+            array=_only_required(parameters, _is_array),
+            returns_array=_is_array(signature.return_annotation),
+            arguments=schema.of_arguments(model),
+            result=_result(signature.return_annotation),
+        )
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # Hints are evaluated, and those of classes of the user's run code of theirs.
         raise unusable(task.function, f"its type hints can't be used: {error}") from error
-    names = {_field(i): parameter.name for i, parameter in enumerate(parameters)}
-    return Contract(
-        task,
-        model,
-        names,
-        upload=_only_required(parameters, lambda annotation: _bare(annotation) is bytes),
-        arrays=tuple(p.name for p in parameters if _is_array(p.annotation)),
-        array=_only_required(parameters, _is_array),
-        returns_array=_is_array(signature.return_annotation),
-        arguments=arguments,
-        result=_result(signature.return_annotation),
-    )
+    _hide_defaults_that_do_not_fit(contract)
+    return contract
 
 
-def _model(task: Task, parameters: list[inspect.Parameter]) -> type[BaseModel]:
-    fields: dict[str, Any] = {}
-    for i, parameter in enumerate(parameters):
-        if isinstance(parameter.default, FieldInfo):
-            raise unusable(task.function, f"Field() of {parameter.name} belongs inside Annotated[…]")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[_field(i)] = (parameter.annotation, Field(default, alias=parameter.name))
-    return create_model(task.name, __config__=_CONFIG, __doc__=task.description or None, **fields)
+def _hide_defaults_that_do_not_fit(contract: Contract) -> None:
+    """Promise no default that can't be sent, as that of ``n: int = None``."""
+    for name, member in contract.arguments["properties"].items():
+        if "default" in member and not _fits(contract, name, member["default"]):
+            del member["default"]
 
 
-def _field(i: int) -> str:
-    """Name a field by its position: a parameter may be called as something a model needs itself."""
-    return f"argument_{i}"
+def _fits(contract: Contract, name: str, default: Any) -> bool:
+    try:
+        contract.validate_json(strict_json.dumps({name: default}))
+    except InvalidArguments as error:
+        # Other arguments are lacking here; a validator of the user's may have found more than can be listed.
+        return all(said["loc"] and said["loc"][0] != name for said in error.errors)
+    except (EverycoreError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _failure(error: Exception) -> TaskFailed:
+    """Blame the task, for the validators of its hints are part of it."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - as above
+        message = ""
+    return TaskFailed(type(error).__name__, message, "".join(traceback.format_exception(error)))
 
 
 def _only_required(parameters: list[inspect.Parameter], fits: Callable[[Any], bool]) -> str | None:
@@ -153,7 +187,7 @@ def _result(annotation: Any) -> dict[str, Any]:
     if annotation is inspect.Signature.empty:
         return {}
     try:
-        return TypeAdapter(annotation).json_schema(mode="serialization")
+        return schema.of_result(annotation)
     except PydanticUserError:
         # A result of any class may be served (numpy's, for one); its schema just says nothing.
         return {}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from flask import Flask
+from PIL import Image
 
 from service.app import create_app
 from service.engine.fake import FakeEngine
 from service.settings import Settings
 from service.tasks import registry
+from service.tasks.testing import check_result
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "built-in-tasks.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -32,7 +37,7 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Flask:
 
 def built_in() -> set[str]:
     registry.load()
-    return {task.name for task in registry.all_tasks() if task.function.__module__ in registry.BUILT_IN}
+    return {task.name for task in registry.all_tasks() if task.function.__module__ in registry.built_in()}
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -83,3 +88,46 @@ def test_a_command_does_what_is_said(app: Flask, command: str, comment: str) -> 
         )
         accepts = client.get(url.partition("?")[0]).get_json()["accepts"]
         assert {media_type, media_type.partition("/")[0] + "/*"} & set(accepts)
+
+
+def picture() -> bytes:
+    """A 1, in dark on light."""
+    image, out = Image.new("L", (40, 40), "white"), io.BytesIO()
+    image.paste("black", (18, 5, 22, 35))
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def film() -> bytes:
+    av = pytest.importorskip("av")
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48), "red"))))
+        container.mux(stream.encode())
+    return out.getvalue()
+
+
+#: What stands in for the reader's files, by the name of the argument.
+FILES = {"image": picture, "video": film}
+
+
+def example_of(name: str) -> dict[str, Any]:
+    """The arguments of the first command on the page that calls it."""
+    command = next(command for command, _ in COMMANDS if f"/v1/tasks/{name}" in command)
+    words = shlex.split(command)
+    if "--json" in words:
+        args: dict[str, Any] = json.loads(words[words.index("--json") + 1])
+        return args
+    query = {
+        key: int(text) if text.isdecimal() else text for key, text in parse_qsl(urlsplit(words[1]).query)
+    }
+    parameters = inspect.signature(registry.get(name).function).parameters
+    return query | {key: FILES[key]() for key in FILES if key in parameters}
+
+
+@pytest.mark.parametrize("name", sorted(built_in()))
+def test_its_result_is_what_its_type_hint_says(name: str) -> None:
+    check_result(registry.get(name).function, **example_of(name))

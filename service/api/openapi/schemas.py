@@ -53,7 +53,9 @@ def _as_base64(schema: Schema) -> Schema:
 def is_bytes(schema: Schema) -> bool:
     """Tell whether a schema made by pydantic stands for ``bytes``."""
     # A value, not a schema, may have such a member too, with anything in it.
-    return schema.get("type") == "string" and schema.get("format") in ("binary", "base64url")
+    return schema.get("type") == "string" and (
+        schema.get("format") in ("binary", "base64url") or schema.get("contentEncoding") == "base64"
+    )
 
 
 def is_scalar(schema: Schema) -> bool:
@@ -106,15 +108,22 @@ def _object(schema: Schema, depth: int, defs: Mapping[str, Schema]) -> Any:
     }
     values = schema.get("additionalProperties")
     if not given and isinstance(values, dict):
-        given["name"] = example(values, depth + 1, defs)
+        name = example({"type": "string", **schema.get("propertyNames", {})}, depth + 1, defs)
+        given["name" if name == "text" else name] = example(values, depth + 1, defs)
     return given
 
 
 def _array(schema: Schema, depth: int, defs: Mapping[str, Schema]) -> Any:
     if "prefixItems" in schema:
         return [example(item, depth + 1, defs) for item in schema["prefixItems"]]
-    item = example(schema.get("items", {}), depth + 1, defs)
-    return [item] * max(1, min(schema.get("minItems", 1), 100))
+    items = schema.get("items", {})
+    item = example(items, depth + 1, defs)
+    count = max(1, min(schema.get("minItems", 1), 100))
+    if not schema.get("uniqueItems"):
+        return [item] * count
+    if isinstance(item, str):
+        return [item, *(f"{item} {i}" for i in range(2, count + 1))]
+    return [item + i for i in range(count)] if type(item) is int else [item]
 
 
 _FORMATS = {
@@ -123,6 +132,9 @@ _FORMATS = {
     "time": "12:00:00Z",
     "duration": "PT1M",
     "uuid": "6f0b1c1e-5e0c-4c9c-8f5e-0c8f6b1f7a51",
+    "uuid4": "6f0b1c1e-5e0c-4c9c-8f5e-0c8f6b1f7a51",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
     "uri": "https://example.org/",
     "email": "someone@example.org",
 }

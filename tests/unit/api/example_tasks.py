@@ -100,7 +100,7 @@ def _lucky(n: int) -> int:
     if n < 0:
         raise ValueError("it is below 0")
     if n == 13:
-        raise KeyError(n)
+        raise KeyError("secret plan")
     return n
 
 

@@ -17,7 +17,7 @@ from gunicorn.http.unreader import SocketUnreader
 from werkzeug.test import EnvironBuilder
 
 from service.api import receiving
-from service.api.lines import LineFeed
+from service.api.lines import GRACE, LineFeed
 from service.api.problems import BodyTooLarge, BodyTooSlow, MalformedBody
 
 
@@ -140,7 +140,7 @@ def test_a_body_that_breaks_off_is_malformed(sender: Sender, length: int | None)
 
 
 def test_a_body_that_does_not_come_in_time_is_too_slow(sender: Sender) -> None:
-    feed = sender.feed(until=time.monotonic() + 0.1)
+    feed = sender.feed(until=time.monotonic() + 0.1 - GRACE)
     lines = iter(feed)
     time.sleep(0.1)
     receiving.enforce()

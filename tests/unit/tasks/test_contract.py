@@ -78,7 +78,7 @@ def test_all_errors_are_reported_at_once(kinds: Contract) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"true", b'"3"', b"3.0", b"3e0", b"NaN", b"null", b"[3]", b"{}", b"-1", b"10"]
+    "value", [b"true", b'"3"', b"3.0", b"3e0", b"1e400", b"null", b"[3]", b"{}", b"-1", b"10"]
 )
 def test_an_integer_is_an_integer(kinds: Contract, value: bytes) -> None:
     assert errors_of(kinds, b'{"n": ' + value + b"}") == [("n",)]

@@ -1,0 +1,105 @@
+"""For the tests of tasks: a call as the service makes it, and a look at what comes back.
+
+arguments ─> JSON ─> checked by the hints ─> the function, in this process ─> checked by its hint ─> JSON
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import pickle
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError
+
+from service.tasks import contract, registry, signature, strict_json
+from service.tasks.contract import InvalidArguments
+
+#: Stricter than is needed to be served: the hint is what clients are told.
+_CONFIG = ConfigDict(
+    strict=True,
+    extra="forbid",
+    allow_inf_nan=False,
+    revalidate_instances="always",
+    arbitrary_types_allowed=True,
+)
+
+_STREAMS = (collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator)
+
+
+def check_result(function: Callable[..., Any], /, **arguments: Any) -> Any:
+    """Call a task with arguments that come as over HTTP, and check its result; of a generator, each item.
+
+    Returns the result, of a generator the list of its items. Raises ``AssertionError`` when the result is
+    not what the type hint says or has no form to be sent in, ``InvalidArguments`` when the arguments don't
+    fit, and what the function raises.
+    """
+    task = _task(function)
+    given = _as_over_http(task, arguments)
+    declared = inspect.signature(function, eval_str=True).return_annotation
+    result = function(**given)
+    if inspect.isgeneratorfunction(function):
+        result = list(result)
+    if typing.get_origin(declared) in _STREAMS:
+        model = _model((typing.get_args(declared) or (Any,))[0])
+        for item in result:
+            _check_fit(task, model, item)
+    elif not inspect.isgeneratorfunction(function):
+        _check_fit(task, _model(declared), result)
+    if isinstance(result, bytes | bytearray | memoryview):
+        media_type = task.media_type_of(given)
+        assert isinstance(media_type, str), f"the media type of {task.name} is text, not {media_type!r}"
+    else:
+        _check_form(task, result)
+    return result
+
+
+def _task(function: Callable[..., Any]) -> registry.Task:
+    for task in registry.all_tasks():
+        if task.function is function:
+            return task
+    signature.check(function)
+    return registry.Task(function.__name__, function, 1, None, "application/octet-stream")
+
+
+def _as_over_http(task: registry.Task, arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return contract.build(task).validate_json(strict_json.dumps(arguments))
+    except InvalidArguments as error:
+        error.add_note("\n".join(f"{said['loc']}: {said['msg']}" for said in error.errors))
+        raise
+
+
+def _model(declared: Any) -> type[BaseModel] | None:
+    """Make what checks a value of that type; ``None`` when pydantic does not know it, as numpy's."""
+    if declared is inspect.Signature.empty:
+        return None
+    try:
+        return create_model("Result", __config__=_CONFIG, result=(declared, ...))
+    except PydanticUserError:
+        return None
+
+
+def _check_fit(task: registry.Task, model: type[BaseModel] | None, value: Any) -> None:
+    try:
+        if model is not None:
+            # The second step looks into models, which the first takes as they are.
+            model.model_validate({"result": value}).model_dump(warnings="error")
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in details)
+        raise AssertionError(f"{task.name} did not return what its type hint says: {said}") from None
+    except PydanticSerializationError as error:
+        raise AssertionError(f"{task.name} did not return what its type hint says: {error}") from None
+
+
+def _check_form(task: registry.Task, value: Any) -> None:
+    try:
+        pickle.dumps(value, 5)
+        strict_json.dumps(value)
+    except Exception as error:
+        raise AssertionError(f"what {task.name} returned can't be sent: {error}") from error

@@ -1,0 +1,68 @@
+"""The peers do what the service does; the work has one right result."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from loadtests import http_capacity, http_peers, http_tasks, http_work
+from loadtests.http_servers import own_environment
+from service.tasks.arithmetic import sum_of_squares
+
+# They fork beside threads, as the samples do; Python 3.12 and later warn of that.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture
+def client():
+    return http_peers.create_app().test_client()
+
+
+def test_the_empty_endpoint_answers(client):
+    assert client.get("/empty").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize("path", ["/pool_per_request", "/kept_executor"])
+def test_both_ways_to_sum_have_the_same_results(client, path):
+    assert client.get(path).json == {"results": [332_833_500] * 4}
+
+
+def test_the_sums_are_the_services(client):
+    assert http_work.sum_of_squares(1000) == sum_of_squares(1000)
+
+
+def test_a_computation_is_cut_into_four_parts(client):
+    assert client.get("/burn?rounds=400").json == {"results": [http_work.burn(100)] * 4}
+
+
+def test_an_executor_is_made_once_and_kept():
+    kept = http_peers.PerProcess(lambda: ProcessPoolExecutor(1))
+
+    assert kept.get() is kept.get()
+
+
+def test_each_number_of_rounds_has_its_own_result():
+    results = [http_tasks.burn(rounds) for rounds in range(100)]
+
+    assert len(set(results)) == 100
+    assert http_tasks.noop() is None
+
+
+def test_capacity_is_what_all_cores_do_together():
+    begun = time.monotonic()
+
+    rate = http_capacity.per_second(1000, 0.2)
+
+    assert rate > 0
+    assert time.monotonic() - begun > 0.2
+
+
+def test_what_a_person_has_set_is_not_passed_on(monkeypatch):
+    for name in ("SERVICE_BIND", "GUNICORN_CMD_ARGS", "LOCUST_HOST", "WEB_CONCURRENCY"):
+        monkeypatch.setenv(name, "theirs")
+
+    assert "theirs" not in own_environment().values()
+    assert own_environment()["PATH"] == os.environ["PATH"]
