@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         default=16,
         ge=1,
         le=1000,
-        description="Requests that each worker handles at once, 1 to 1000.",
+        description="Requests that each worker works on at once, 1 to 1000; the rest is refused.",
     )
     cpu_slots: int = Field(
         default_factory=available_cpus,
@@ -122,11 +122,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         default=256,
         ge=0,
-        description="Requests of one worker that may wait for a pool process or a slot; one more gets 503.",
+        description="Requests that may wait for a pool process or a slot, service-wide; one more gets 503.",
     )
     queue_timeout: Seconds = Field(
         default=10,
-        description="Seconds a request may wait so before it gets 503, more than 0.",
+        description="Seconds a request may wait, or be expected to wait, so before it gets 503, more than 0.",
     )
     max_body: ByteSize = Field(
         default=ByteSize(32 * MIB),

@@ -32,7 +32,8 @@ class Mean:
     def add(self, value: float) -> None:
         """Take one more in; the first few count as in a plain mean."""
         self.value += self._weight * (value - self.value)
-        self._weight = max(MEAN_WEIGHT, self._weight / (1 + self._weight))
+        if self._weight > MEAN_WEIGHT:
+            self._weight = max(MEAN_WEIGHT, self._weight / (1 + self._weight))
 
 
 class Remembered(Generic[T]):

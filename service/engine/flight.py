@@ -38,13 +38,10 @@ class Flight:
 
     def next_look(self, now: float) -> float:
         """Return when to look after the chunks, should nothing be heard."""
-        return min((chunk.next_look(now) for chunk in self.chunks), default=math.inf)
-
-    def speakers(self) -> dict[int, Chunk]:
-        """Return the chunk to hear by each descriptor that may become readable."""
-        # A process that died may have left its end of the socket to a child of its own.
-        by_fd = {chunk.process.fileno(): chunk for chunk in self.chunks}
-        return by_fd | {chunk.process.pidfd: chunk for chunk in self.chunks}
+        look = math.inf
+        for chunk in self.chunks:
+            look = min(look, chunk.next_look(now))
+        return look
 
     def hear(self, chunk: Chunk) -> bool:
         """Handle what a chunk's process said, and tell whether that was anything."""

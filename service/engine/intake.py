@@ -67,7 +67,7 @@ class Intake:
     def first(self) -> Pending | None:
         """Return the call whose turn is next; ``None`` when there are no more, or none now."""
         while not self._pending:
-            if len(self.ready) >= MAX_READY or not self._pull():
+            if self.ended or len(self.ready) >= MAX_READY or not self._pull():
                 return None
         return self._pending[0]
 
@@ -98,16 +98,21 @@ class Intake:
         self._pending.extendleft(reversed(calls))
 
     def _pull(self) -> bool:
-        call = _END if self.ended else next(self._calls, _END)
-        self.starved = self._feed_fd if call is None else None
-        if call is _END:
-            self.ended = True
-            self._left = 0
-        self._left = max(0, self._left - 1)
+        if self.ended:
+            return False
+        call = next(self._calls, _END)
+        self.starved = None
+        if self._left:
+            self._left -= 1
         if isinstance(call, Call):
             self._pending.append(Pending(call, time.monotonic()))
         elif isinstance(call, Outcome):
             self.ready.append(call)
+        elif call is None:
+            self.starved = self._feed_fd
+            return False
         else:
+            self.ended = True
+            self._left = 0
             return False
         return True

@@ -35,6 +35,8 @@ ASK_SECONDS = 0.001
 COUNT_SECONDS = 0.01
 #: Seconds after which an idle process gives back the memory of its last messages.
 TRIM_SECONDS = 5.0
+#: How many times longer than expected a wait may take and still be in time.
+ROOM = 1.3
 #: Seconds between two attempts to load resources.
 WARM_AGAIN = 5.0
 #: Seconds for idle processes to end by themselves when the pool is closed.
@@ -92,12 +94,10 @@ class Pool:
     def take(self, cpu: int, until: float, queued_until: float, hangup_fd: int | None) -> PoolProcess | None:
         """Wait for a process, and for a slot if ``cpu`` is 1; ``None`` when the deadline came first.
 
-        Raises ``Saturated`` when all places to wait are taken or the wait takes, or would take, beyond
-        ``queued_until``, ``Stopping`` when the pool is closed, ``Abandoned`` when ``hangup_fd`` is hung up,
-        and what ``Spawner.spawn`` raises.
+        ``try_take`` should have been tried. Raises ``Saturated`` when all places to wait are taken or the
+        wait takes, or would take, beyond ``queued_until``, ``Stopping`` when the pool is closed,
+        ``Abandoned`` when ``hangup_fd`` is hung up, and what ``Spawner.spawn`` raises.
         """
-        if (process := self.try_take(cpu, until)) is not None:
-            return process
         began, last = time.monotonic(), min(until, queued_until)
         place = self._take_place(last if cpu else math.inf)
         process = self._wait(cpu, last, hangup_fd, place)
@@ -113,7 +113,8 @@ class Pool:
     def _take_place(self, last: float) -> Holder:
         """Take one of the places for those who wait, if the wait should end by ``last``."""
         backlog = self.backlog
-        if 0 < last - time.monotonic() < backlog:
+        # An estimate, so there is some room: who is let in and does not get a turn has waited in vain.
+        if 0 < last - time.monotonic() < ROOM * backlog:
             raise Saturated(f"calls have to wait for {backlog:.1f} seconds", retry_after=backlog)
         if (place := self._places.try_take()) is None:
             raise Saturated(f"{self._places.count} requests wait already", retry_after=backlog)

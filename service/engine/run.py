@@ -27,6 +27,9 @@ from service.engine.turn import Turn
 from service.errors import Abandoned, CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping
 from service.tasks import registry
 
+#: How many times its mean a call may take and still end in time, when it starts as late as it may.
+LEEWAY = 1.5
+
 
 class Run:
     """The state of one run; only one thread may use it."""
@@ -104,8 +107,7 @@ class Run:
             self._leave_line()
             if self._had_turn:
                 return self._pool.take_again(task.cpu, self._deadline, self._hangup_fd)
-            queued_until = min(time.monotonic() + self._queue_timeout, self._last_start(task))
-            return self._pool.take(task.cpu, self._deadline, queued_until, self._hangup_fd)
+            return self._pool.try_take(task.cpu, self._deadline) or self._wait_in_line(task)
         # A process gives its slot back before this thread hears of it, so slots alone are no bound.
         if len(self._flight.chunks) >= self._pool.width(task.cpu):
             return None
@@ -114,12 +116,15 @@ class Run:
         except SpawnFailed:
             return None  # what it has will do for now
 
-    def _last_start(self, task: registry.Task) -> float:
-        """Return when a first call should run by: begun later, it would only take time from others.
+    def _wait_in_line(self, task: registry.Task) -> PoolProcess | None:
+        """Wait for a first process.
 
-        Calls of a task may differ, so half of the time is for waiting, whatever earlier ones took.
+        A call that can't be expected to end in time would only take time from others. Calls of a task
+        may differ, so half of the time is for waiting, whatever earlier ones took.
         """
-        return self._deadline - min(self._pool.estimates[task.name].mean.value, self._flight.limit / 2)
+        needed = min(LEEWAY * self._pool.estimates[task.name].mean.value, self._flight.limit / 2)
+        last_start = min(time.monotonic() + self._queue_timeout, self._deadline - needed)
+        return self._pool.take(task.cpu, self._deadline, last_start, self._hangup_fd)
 
     def _take_one_more(self, cpu: int) -> PoolProcess | None:
         """Take a process without waiting: there is something to wait for, or to hand over, already."""
@@ -210,9 +215,12 @@ class Run:
 
     def _listen(self, seconds: float) -> None:
         poll = select.poll()
-        speakers = self._flight.speakers()
-        for fd in speakers:
-            poll.register(fd, select.POLLIN)
+        speakers: dict[int, Chunk] = {}
+        for chunk in self._flight.chunks:
+            # A process that died may have left its end of the socket to a child of its own.
+            for fd in (chunk.process.fileno(), chunk.process.pidfd):
+                poll.register(fd, select.POLLIN)
+                speakers[fd] = chunk
         if self._turn is not None:
             for fd in self._turn.filenos():
                 poll.register(fd, select.POLLIN)
@@ -220,12 +228,14 @@ class Run:
             poll.register(self._intake.starved, select.POLLIN)
         if self._hangup_fd is not None:
             poll.register(self._hangup_fd, select.POLLRDHUP)
-        fds = {fd for fd, _ in poll.poll(seconds * 1000)}
-        if self._hangup_fd in fds:
+        for fd, _ in poll.poll(seconds * 1000):
+            self._hear(fd, speakers.get(fd))
+
+    def _hear(self, fd: int, speaker: Chunk | None) -> None:
+        if fd == self._hangup_fd:
             raise Abandoned
-        if self._turn is not None and not fds.isdisjoint(self._turn.filenos()):
-            self._turn.hear()
-        heard = [speakers[fd] for fd in fds if fd in speakers]
-        for chunk in self._flight.chunks[:]:
-            if chunk in heard and not self._flight.hear(chunk):
-                self._flight.lose(chunk)
+        if speaker is None:
+            if self._turn is not None:
+                self._turn.hear()
+        elif speaker in self._flight.chunks and not self._flight.hear(speaker):
+            self._flight.lose(speaker)

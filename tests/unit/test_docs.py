@@ -11,43 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 
 import service.tasks
 from service import environment, errors
 from service.__main__ import main
 from service.api.problems import TABLE
-from service.app import create_app
 from service.cpus import available_cpus
-from service.engine.fake import FakeEngine
 from service.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
-REFERENCE = ROOT / "docs" / "reference"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+from tests.unit.pages import PAGES, README, REFERENCE, ROOT, code_headings, headings, rows, words_of
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def words_of(page: Path) -> str:
-    """Return a page's text without its blocks of code."""
-    return re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-
-
-def headings(page: Path) -> list[str]:
-    return re.findall(r"^#+ +(.+?)$", words_of(page), re.MULTILINE)
-
-
-def code_headings(page: Path) -> list[str]:
-    """Return the headings that are nothing but code."""
-    return [found[1] for heading in headings(page) if (found := re.fullmatch(r"`(.+)`", heading))]
-
-
-def rows(page: Path) -> list[list[str]]:
-    """Return the cells of every row of every table, without the marks of code around a whole cell."""
-    lines = re.findall(r"^\| *(.+?) *\|$", words_of(page), re.MULTILINE)
-    return [[re.sub(r"^`([^`]*)`$", r"\1", cell.strip()) for cell in line.split("|")] for line in lines]
 
 
 def make_targets() -> set[str]:
@@ -108,38 +81,6 @@ class TestSettings:
 
     def formula(self, text: str, **values: float) -> float:
         return float(eval(text, {"min": min, "max": max}, values))
-
-
-class TestHttp:
-    """``http.md`` has every endpoint and every problem."""
-
-    PAGE = REFERENCE / "http.md"
-
-    @pytest.fixture
-    def app(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Flask:
-        monkeypatch.chdir(tmp_path)
-        return create_app(Settings(log_format="json"), engine=FakeEngine())
-
-    def test_each_endpoint_has_a_heading_and_each_heading_an_endpoint(self, app: Flask) -> None:
-        served = {
-            f"{method} {rule.rule.replace('<', '{').replace('>', '}')}"
-            for rule in app.url_map.iter_rules()
-            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        }
-
-        assert set(code_headings(self.PAGE)) == served
-
-    def test_each_problem_is_in_the_table_with_its_status_and_no_other(self) -> None:
-        documented = {(row[0], row[1]) for row in rows(self.PAGE) if len(row) > 1 and row[1].isdecimal()}
-
-        assert documented == {(kind.slug, str(kind.status)) for kind in TABLE.values()}
-
-    def test_each_header_of_every_response_is_there(self, app: Flask) -> None:
-        usual = {"Content-Type", "Content-Length"}
-
-        headers = set(app.test_client().get("/healthz").headers.keys()) - usual
-
-        assert not {name for name in headers if f"`{name}`" not in self.PAGE.read_text()}
 
 
 def test_each_command_has_a_heading_and_each_heading_a_command() -> None:
