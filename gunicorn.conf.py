@@ -43,10 +43,13 @@ control_socket_disable = True
 gunicorn.http.message.MAX_REQUEST_LINE = 32 * 1024
 limit_request_line = 32 * 1024
 limit_request_fields = 100
+# A header of the client's, such as SCRIPT_NAME, must not become a variable of ours.
+forwarder_headers = ""
 limit_request_field_size = 8190
 
 # The application logs its requests, with more than Gunicorn knows about them.
 accesslog = None
+logger_class = "service.api.worker.Log"
 logconfig_dict = logs.stdlib_config(settings.log_format, settings.log_level)
 loglevel = settings.log_level
 

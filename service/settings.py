@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         description="Gunicorn worker processes, 1 to 1000; by default the CPUs available, at most 4.",
     )
     web_threads: int = Field(
-        default=16,
+        default=64,
         ge=1,
         le=1000,
         description="Requests that each worker works on at once, 1 to 1000; the rest is refused.",

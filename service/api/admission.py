@@ -14,7 +14,7 @@ from typing import ParamSpec
 from flask import Flask, Response, after_this_request, current_app
 
 from service.api import calls
-from service.errors import Saturated
+from service.api.problems import WorkerFull
 from service.settings import Settings
 
 P = ParamSpec("P")
@@ -32,7 +32,7 @@ def admitted(view: Callable[P, Response]) -> Callable[P, Response]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
         places: threading.BoundedSemaphore = current_app.extensions["everycore.places"]
         if not places.acquire(blocking=False):
-            raise Saturated("every thread of this worker is busy", retry_after=calls.engine().backlog)
+            raise WorkerFull(calls.engine().backlog)
 
         @after_this_request
         def give_back(response: Response) -> Response:

@@ -34,7 +34,7 @@ def read_arguments(contract: Contract, request: Request, limit: int, until: floa
     if not _is_accepted(contract, media_type):
         raise WrongMediaType(media_type, accepted(contract))
     body = read_body(request, limit, until)
-    if media_type in (_JSON, _MULTIPART) and request.args:
+    if media_type in (_JSON, _MULTIPART) and request.query_string and request.args:
         said = [{"loc": [name], "msg": f"the query is not read beside {media_type}"} for name in request.args]
         raise InvalidArguments(contract.task.name, said)
     if media_type == _JSON:
@@ -70,6 +70,8 @@ def accepted(contract: Contract) -> list[str]:
 
 
 def _is_accepted(contract: Contract, media_type: str) -> bool:
+    if media_type == _JSON:
+        return True
     family = media_type.partition("/")[0] + "/*"
     return not {media_type, family}.isdisjoint(accepted(contract))
 

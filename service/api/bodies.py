@@ -46,8 +46,9 @@ def read_body(request: Request, limit: int, until: float) -> bytes:
 
 def refuse_compressed(request: Request) -> None:
     """Raise ``CompressedBody`` for a body that would have to be unpacked first, to who knows how much."""
-    transfer = request.headers.get("Transfer-Encoding", "chunked")
-    for coding in request.headers.get("Content-Encoding", "identity"), transfer:
+    environ = request.environ
+    transfer = environ.get("HTTP_TRANSFER_ENCODING", "chunked")
+    for coding in environ.get("HTTP_CONTENT_ENCODING", "identity"), transfer:
         if coding.lower() not in ("identity", "chunked"):
             raise CompressedBody(coding)
 

@@ -30,6 +30,7 @@ bp = Blueprint("maps", __name__)
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 ON_ERROR = ("collect", "stop")
+_NO_SUCH_ON_ERROR: dict[str, Any] = {"loc": ["on_error"], "msg": f"it must be one of {', '.join(ON_ERROR)}"}
 
 
 @bp.post("/v1/tasks/<name>/map")
@@ -41,7 +42,7 @@ def map_task(name: str) -> Response:
     limit = int(requests.settings().max_body)
     media_type = request.mimetype or JSON
     if media_type == NDJSON:
-        on_error = _on_error(request.args.get("on_error", ON_ERROR[0]))
+        on_error = _query_on_error(name)
         feed = LineFeed(request, limit, deadline)
         items = (None if line is None else Item(contract, line) for line in feed)
         many = _many(items, on_error)
@@ -52,7 +53,7 @@ def map_task(name: str) -> Response:
             raise
     if media_type != JSON:
         raise WrongMediaType(media_type, [JSON, NDJSON])
-    body = _members(read_body(request, limit, deadline), "items")
+    body = _members(name, read_body(request, limit, deadline), "items")
     many = _many([Item(contract, to_json(item)) for item in body["items"]], body["on_error"])
     return _answer({"task": name}, many, _all(many), deadline)
 
@@ -64,7 +65,7 @@ def batch() -> Response:
     deadline = requests.deadline(request)
     if (media_type := request.mimetype or JSON) != JSON:
         raise WrongMediaType(media_type, [JSON])
-    body = _members(read_body(request, int(requests.settings().max_body), deadline), "calls")
+    body = _members("batch", read_body(request, int(requests.settings().max_body), deadline), "calls")
     many = _many([_call(given, calls.contracts()) for given in body["calls"]], body["on_error"])
     return _answer({}, many, _all(many), deadline)
 
@@ -83,7 +84,7 @@ def _call(given: Any, contracts: Any) -> Item | EverycoreError:
     return Item(contract, to_json(given.get("args", {})))
 
 
-def _members(raw: bytes, many: str) -> dict[str, Any]:
+def _members(of: str, raw: bytes, many: str) -> dict[str, Any]:
     """Read ``{many: [...], "on_error": ...}``; raises ``MalformedJson`` or ``InvalidArguments``."""
     try:
         body = strict_json.loads(raw)
@@ -91,21 +92,27 @@ def _members(raw: bytes, many: str) -> dict[str, Any]:
         raise MalformedJson(f"the body is not JSON: {error}") from None
     said: list[dict[str, Any]] = []
     if not isinstance(body, dict):
-        raise InvalidArguments("map", [{"loc": [], "msg": f'the body must be an object with "{many}"'}])
+        raise InvalidArguments(of, [{"loc": [], "msg": f'the body must be an object with "{many}"'}])
     said += [{"loc": [name], "msg": "there is no such member"} for name in body.keys() - {many, "on_error"}]
     if not isinstance(body.get(many), list):
         said.append({"loc": [many], "msg": "it must be a list"})
-    if body.get("on_error", "collect") not in ON_ERROR:
-        said.append({"loc": ["on_error"], "msg": f"it must be one of {', '.join(ON_ERROR)}"})
+    body = {"on_error": _query_on_error(of)} | body
+    if body["on_error"] not in ON_ERROR:
+        said.append(_NO_SUCH_ON_ERROR)
     if said:
-        raise InvalidArguments("map", said)
-    return {"on_error": "collect"} | body
+        raise InvalidArguments(of, said)
+    return body
 
 
-def _on_error(value: str) -> str:
+def _query_on_error(of: str) -> str:
+    """Return what the query says of errors, the only thing that it may say."""
+    unknown = sorted(request.args.keys() - {"on_error"})
+    said = [{"loc": [name], "msg": "the query has no such parameter"} for name in unknown]
+    value = request.args.get("on_error", ON_ERROR[0])
     if value not in ON_ERROR:
-        said = [{"loc": ["on_error"], "msg": f"it must be one of {', '.join(ON_ERROR)}"}]
-        raise InvalidArguments("map", said)
+        said.append(_NO_SUCH_ON_ERROR)
+    if said:
+        raise InvalidArguments(of, said)
     return value
 
 

@@ -14,6 +14,8 @@ bp = Blueprint("ops", __name__)
 def index() -> Response:
     """Show the way to everything else."""
     links = {
+        "docs": "docs.page",
+        "openapi": "docs.openapi",
         "tasks": "tasks.index",
         "concurrent_cpu_tasks": "samples.concurrent_cpu_tasks",
         "parallel_data_processing": "samples.parallel_data_processing",

@@ -101,6 +101,14 @@ class TooManyConcurrent(LimitReached):
         super().__init__(f"key {key!r} may have {most} requests in progress at once, and has", 1)
 
 
+class WorkerFull(errors.Saturated):
+    """Every thread of the worker is busy; another worker may have one."""
+
+    def __init__(self, retry_after: float) -> None:
+        """``retry_after`` is in seconds, an estimate."""
+        super().__init__("every thread of this worker is busy", retry_after)
+
+
 class ResultNotJson(errors.EverycoreError):
     """The task's result has no form in JSON."""
 
@@ -147,6 +155,7 @@ TABLE: dict[type[Exception], Kind] = {
     ResultNotJson: Kind(500, "result-not-serializable", "The result can't be sent"),
     errors.Saturated: Kind(503, "saturated", "The service is full"),
     errors.Stopping: Kind(503, "stopping", "The service is stopping"),
+    errors.ConfigurationError: Kind(503, "unavailable", "The service takes no work now"),
     errors.EngineUnavailable: Kind(503, "unavailable", "The service takes no work now"),
     errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The call took too long"),
     http.InternalServerError: Kind(500, "internal-error", "Something went wrong here"),
@@ -218,6 +227,8 @@ def note(error: Exception) -> None:
     if isinstance(error, errors.TaskFailed):
         if error.exception != InvalidInput.__name__:
             _log.warning("task failed", error=str(error), traceback=error.traceback)
+    elif isinstance(error, errors.ConfigurationError):
+        _log.error("what the tasks need can't be loaded", error=str(error))
     elif isinstance(error, errors.CallError | errors.EngineUnavailable):
         _log.warning("call ended without a result", error=str(error))
     elif not isinstance(error, http.HTTPException) and _kind_of(error) is TABLE[Exception]:
@@ -232,6 +243,8 @@ def _detail(error: Exception) -> str:
     """Word what happened; texts of a task's own exceptions may hold anything, so the log alone has them."""
     if isinstance(error, errors.TaskFailed):
         return f"the task raised {error.exception}; the log has more under this request's id"
+    if isinstance(error, errors.ConfigurationError):
+        return "what the tasks need can't be loaded; the log has more"
     if isinstance(error, errors.NotSerializable):
         cause = error.reason.partition(":")[0]
         return f"the {error.what} can't be sent between processes ({cause}); the log has more"
@@ -246,7 +259,8 @@ def _headers_for(error: Exception) -> dict[str, str]:
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="everycore"' + ', error="invalid_token"' * error.given}
     if isinstance(error, errors.Saturated | LimitReached):
-        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+        elsewhere = {"Connection": "close"} if isinstance(error, WorkerFull) else {}
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))} | elsewhere
     if isinstance(error, BodyTooLarge | BodyTooSlow):
         # The rest of the body is under way, and nobody reads it.
         return {"Connection": "close"}

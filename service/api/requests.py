@@ -38,6 +38,8 @@ SECURITY_HEADERS = {
 
 Headers = list[tuple[str, str]]
 
+_SECURITY: Headers = list(SECURITY_HEADERS.items())
+
 _log = get_logger()
 
 
@@ -144,17 +146,18 @@ class Traced:
 
 
 def _added(headers: Headers, known: Trace) -> Headers:
+    added = [("X-Request-ID", known.id), ("Server-Timing", _server_timing(known))]
     present = {name for name, _ in headers}
-    return [
-        ("X-Request-ID", known.id),
-        ("Server-Timing", _server_timing(known)),
-        *(header for header in SECURITY_HEADERS.items() if header[0] not in present),
-    ]
+    if present.isdisjoint(SECURITY_HEADERS):
+        return added + _SECURITY
+    return [*added, *(header for header in _SECURITY if header[0] not in present)]
 
 
 def _server_timing(known: Trace) -> str:
-    parts = {"queue": known.queued, "run": known.run, "total": known.total}
-    return ", ".join(f"{name};dur={1000 * s:.3f}" for name, s in parts.items() if s is not None)
+    total = f"total;dur={1000 * known.total:.3f}"
+    if known.queued is None or known.run is None:
+        return total
+    return f"queue;dur={1000 * known.queued:.3f}, run;dur={1000 * known.run:.3f}, {total}"
 
 
 def _line(environ: WSGIEnvironment, known: Trace) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class InvalidQuery(problems.RequestError):
     """The query holds something that the sample does not take."""
 
 
-@bp.get("/concurrent_cpu_tasks/")
+@bp.get("/concurrent_cpu_tasks/", strict_slashes=False)
 @admitted
 def concurrent_cpu_tasks() -> Response:
     """Sum squares up to each ``n`` in parallel; results in order of completion."""
@@ -43,7 +43,7 @@ def concurrent_cpu_tasks() -> Response:
     return _answer([outcome.value for outcome in outcomes])
 
 
-@bp.get("/parallel_data_processing/")
+@bp.get("/parallel_data_processing/", strict_slashes=False)
 @admitted
 def parallel_data_processing() -> Response:
     """Process each ``item`` in parallel; results in the order of the items."""

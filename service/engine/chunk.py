@@ -8,9 +8,9 @@ from typing import Any
 
 from service.engine import child
 from service.engine.base import Outcome, Timing
-from service.engine.estimates import CHUNK_SECONDS
+from service.engine.estimates import CHUNK_SECONDS, LEAST_PATIENCE
 from service.engine.intake import Pending
-from service.engine.process import PoolProcess
+from service.engine.process import FAR, PoolProcess
 from service.errors import CallError, MemoryLimitExceeded, NotSerializable, TaskFailed
 
 
@@ -39,6 +39,11 @@ class Chunk:
         self.calls = calls
         self.kept = len(calls)
         self._alone = len(calls) == 1
+        #: Whether nobody has waited for it yet.
+        self.is_new = True
+        timeout = calls[0].call.timeout
+        #: Whether it may be waited for like something that is about to end.
+        self.should_be_short = patience <= LEAST_PATIENCE and (timeout is None or timeout > FAR)
         self.stream = calls[0].call.stream
         self.done = 0
         #: Seconds that the calls which are done ran.

@@ -18,6 +18,8 @@ WORTH_SPLITTING = 0.0005
 MAX_CHUNK = 4096
 #: A chunk whose arguments take more bytes than this takes no further call.
 CHUNK_BYTES = 4 * 1024 * 1024
+#: No chunk is late before this many seconds.
+LEAST_PATIENCE = 0.005
 #: What the latest value counts in a mean.
 MEAN_WEIGHT = 0.1
 
@@ -84,4 +86,4 @@ class Estimate:
     def patience(self, count: int) -> float:
         """Return the seconds after which a chunk of ``count`` calls is late."""
         expected = count * (self.seconds or 0.0)
-        return min(2 * CHUNK_SECONDS, max(0.005, 4 * expected))
+        return min(2 * CHUNK_SECONDS, max(LEAST_PATIENCE, 4 * expected))

@@ -43,17 +43,17 @@ class Flight:
             look = min(look, chunk.next_look(now))
         return look
 
-    def hear(self, chunk: Chunk) -> bool:
-        """Handle what a chunk's process said, and tell whether that was anything."""
-        if not self._hear_one(chunk):
+    def hear(self, chunk: Chunk, *, wait: bool = False) -> bool:
+        """Handle what a chunk's process said, or says soon, and tell whether that was anything."""
+        if not self._hear_one(chunk, wait=wait):
             return False
         while chunk.stream and len(self._ready) < MAX_ITEMS and chunk in self.chunks:
-            if not self._hear_one(chunk):
+            if not self._hear_one(chunk, wait=False):
                 break
         return True
 
-    def _hear_one(self, chunk: Chunk) -> bool:
-        kind, content = chunk.process.receive()
+    def _hear_one(self, chunk: Chunk, *, wait: bool) -> bool:
+        kind, content = chunk.process.receive(wait=wait)
         if kind is None:
             return False
         if kind == items.KIND_ITEM:

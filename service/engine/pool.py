@@ -112,19 +112,22 @@ class Pool:
 
     def _take_place(self, last: float) -> Holder:
         """Take one of the places for those who wait, if the wait should end by ``last``."""
-        backlog = self.backlog
-        # An estimate, so there is some room: who is let in and does not get a turn has waited in vain.
-        if 0 < last - time.monotonic() < ROOM * backlog:
-            raise Saturated(f"calls have to wait for {backlog:.1f} seconds", retry_after=backlog)
+        left = last - time.monotonic()
+        # An estimate, so there is some room: who is let in and does not get a turn has waited in vain. With
+        # short calls it is known without counting who waits.
+        if 0 < left < ROOM * self._backlog(self._places.count) and left < ROOM * self.backlog:
+            raise Saturated(f"calls have to wait for {self.backlog:.1f} seconds", retry_after=self.backlog)
         if (place := self._places.try_take()) is None:
-            raise Saturated(f"{self._places.count} requests wait already", retry_after=backlog)
+            raise Saturated(f"{self._places.count} requests wait already", retry_after=self.backlog)
         return place
 
     @property
     def backlog(self) -> float:
         """Seconds that one more run would wait for a slot, going by how long others kept theirs."""
         # Runs that had a turn already wait without a place.
-        waiting = max(self._waiting(), len(self.lines[1]))
+        return self._backlog(max(self._waiting(), len(self.lines[1])))
+
+    def _backlog(self, waiting: int) -> float:
         return waiting * self.turns.value / self.slots.count
 
     def _wait(

@@ -9,6 +9,7 @@ import pickle
 import select
 import signal
 import socket
+import struct
 import time
 from typing import Any
 
@@ -18,6 +19,11 @@ from service.engine.slots import Slots
 from service.engine.spawner import Spawner
 from service.engine.transport import Arena
 
+#: Seconds within which a message is soon; the kernel may make more of them, up to four times as much.
+SOON = 0.001
+#: Seconds to a limit that leave time for a wait of that length, which nothing can interrupt.
+FAR = 10 * SOON
+_SOON = struct.pack("ll", 0, int(SOON * 1e6))
 #: Seconds to wait for the end of a process that was killed; after that it holds its slot until it is gone.
 KILL_PATIENCE = 1.0
 
@@ -49,6 +55,7 @@ class PoolProcess:
             self._tickets_r, self._tickets_w = _pipe(undo, os.O_NONBLOCK | os.O_CLOEXEC)
             self._work, work = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(self._work.close)
+            self._work.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _SOON)
             with work, contextlib.ExitStack() as handed_over:
                 self._status_r, status_w = os.pipe2(os.O_CLOEXEC)
                 undo.callback(os.close, self._status_r)
@@ -114,13 +121,13 @@ class PoolProcess:
             except BlockingIOError:
                 return back
 
-    def receive(self) -> tuple[bytes | None, Any]:
-        """Return the next message as its kind and content.
+    def receive(self, *, wait: bool) -> tuple[bytes | None, Any]:
+        """Return the next message as its kind and content; ``wait`` for it if it comes soon.
 
         The kind is empty when the process is dead, ``None`` when it has said nothing.
         """
         try:
-            size = self._work.recv_into(self._inbox, 0, socket.MSG_DONTWAIT)
+            size = self._work.recv_into(self._inbox, 0, 0 if wait else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None, None
         except ConnectionResetError:

@@ -21,7 +21,7 @@ from service.engine.estimates import CHUNK_BYTES, CHUNK_SECONDS, MAX_CHUNK
 from service.engine.flight import Flight
 from service.engine.intake import MAX_READY, Intake, Pending
 from service.engine.pool import Pool
-from service.engine.process import PoolProcess
+from service.engine.process import FAR, PoolProcess
 from service.engine.spawner import MAX_WAIT, SpawnFailed
 from service.engine.turn import Turn
 from service.errors import Abandoned, CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping
@@ -202,10 +202,14 @@ class Run:
 
     def _wait(self) -> None:
         """Wait until something happens, and handle it."""
-        chunks = self._flight.chunks
-        if len(chunks) == 1 and self._flight.hear(chunks[0]):
-            return  # a short call is often over before this thread goes on
-        now = time.monotonic()
+        chunks, now = self._flight.chunks, time.monotonic()
+        if len(chunks) == 1 and chunks[0].is_new:
+            # A short call is over in less time than the looking after it would take.
+            chunks[0].is_new = False
+            alone = self._turn is None and now + FAR < self._deadline
+            if self._flight.hear(chunks[0], wait=alone and chunks[0].should_be_short):
+                return
+            now = time.monotonic()
         look = min(self._deadline, now + MAX_WAIT, self._flight.next_look(now))
         if self._intake.known:
             look = min(look, now + CHUNK_SECONDS)  # a process may have become free for it

@@ -183,7 +183,7 @@ def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         shape, fortran_order, found = read(stream, max_header_size=MAX_HEADER)
     except Exception:  # noqa: BLE001 - the header is a Python literal: a bad one can raise nearly anything
         raise _error("Input should be a .npy file of numbers, and its header can't be read") from None
-    if len(shape) > _MAX_DEPTH or any(length < 0 for length in shape):
+    if len(shape) > _MAX_DEPTH or any(type(length) is not int or length < 0 for length in shape):
         raise _error("the .npy file has an impossible shape")
     return shape, fortran_order, found
 

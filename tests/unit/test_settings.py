@@ -77,7 +77,7 @@ class TestSources:
     def test_an_empty_variable_is_an_unset_one(self, given):
         given(WEB_THREADS="")
 
-        assert load().web_threads == 16
+        assert load().web_threads == 64
         assert environment.origin("web_threads") == "default"
 
     @pytest.mark.parametrize(("text", "size"), [("1024", 1024), ("32MiB", 32 * MIB), ("2MB", 2_000_000)])
@@ -244,7 +244,7 @@ class TestDocumentation:
             re.sub(r"^#(SERVICE_)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
         )
 
-        assert load().web_threads == 16
+        assert load().web_threads == 64
 
     @pytest.mark.parametrize("name", Settings.model_fields)
     def test_every_setting_has_a_description(self, name):

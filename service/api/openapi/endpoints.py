@@ -158,10 +158,11 @@ def _many(
     problems: tuple[int, ...],
 ) -> Operation:
     lines = {maps.NDJSON: {"schema": {"type": "string", "description": "An entry a line, the summary last."}}}
+    on_error = {"name": "on_error", "in": "query", "schema": {"enum": list(maps.ON_ERROR)}}
     return api.operation(
         *name_and_summary,
         tag="tasks",
-        parameters=[*parameters, parameter("Request-Timeout")],
+        parameters=[*parameters, on_error, parameter("Request-Timeout")],
         requestBody={"required": True, "content": json_content(body)},
         responses={200: answer("An entry for each.", json_content(result) | lines)},
         problems=(400, 408, 499, 500, 503, *problems),

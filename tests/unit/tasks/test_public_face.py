@@ -9,7 +9,7 @@ import service.tasks
 
 
 def test_the_public_face_is_pinned() -> None:
-    assert service.tasks.__all__ == ["InvalidInput", "progress", "task"]
+    assert service.tasks.__all__ == ["InvalidInput", "progress", "resource", "task"]
 
 
 def test_the_public_face_costs_a_pool_process_neither_pydantic_nor_flask() -> None:
