@@ -36,7 +36,7 @@ COUNT_SECONDS = 0.01
 #: Seconds after which an idle process gives back the memory of its last messages.
 TRIM_SECONDS = 5.0
 #: How many times longer than expected a wait may take and still be in time.
-ROOM = 1.3
+ROOM = 2.0
 #: Seconds between two attempts to load resources.
 WARM_AGAIN = 5.0
 #: Seconds for idle processes to end by themselves when the pool is closed.
