@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,6 +20,8 @@ MAX_CHUNK = 4096
 CHUNK_BYTES = 4 * 1024 * 1024
 #: No chunk is late before this many seconds.
 LEAST_PATIENCE = 0.005
+#: By how much one call can change what calls are thought to take usually.
+STEP = 1.2
 #: What the latest value counts in a mean.
 MEAN_WEIGHT = 0.1
 
@@ -63,12 +65,13 @@ class Estimate:
 
     #: Seconds one call runs; ``None`` before the first.
     seconds: float | None = None
-    #: The same without a lean to the safe side, 0 before the first.
-    mean: Mean = field(default_factory=Mean)
+    #: What one usually runs, 0 before the first: a single call that was held up says nothing of the others.
+    usual: float = 0.0
 
     def learn(self, seconds: float) -> None:
         """Take in the mean of some more calls: up at once, down slowly, for a chunk too long costs more."""
-        self.mean.add(seconds)
+        # A running median: up or down by a step, however far the new value is away.
+        self.usual = min(max(seconds, self.usual / STEP), self.usual * STEP) if self.usual else seconds
         if self.seconds is None or seconds > self.seconds:
             self.seconds = seconds
         else:
@@ -78,10 +81,10 @@ class Estimate:
         """Return how many calls to send at once, if ``remaining`` (0: unknown) are left for ``processes``."""
         if self.seconds is None:
             return 1
-        count = min(remaining or MAX_CHUNK, MAX_CHUNK, CHUNK_SECONDS / max(self.seconds, 1e-7))
-        if remaining * self.seconds > WORTH_SPLITTING:
-            count = min(count, math.ceil(remaining / processes))
-        return max(1, int(count))
+        if 0 < remaining * (self.usual or self.seconds) <= WORTH_SPLITTING:
+            return min(remaining, MAX_CHUNK)
+        most = min(MAX_CHUNK, CHUNK_SECONDS / max(self.seconds, 1e-7))
+        return max(1, int(min(most, math.ceil(remaining / processes) if remaining else most)))
 
     def patience(self, count: int) -> float:
         """Return the seconds after which a chunk of ``count`` calls is late."""

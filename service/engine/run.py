@@ -27,7 +27,7 @@ from service.engine.turn import Turn
 from service.errors import Abandoned, CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping
 from service.tasks import registry
 
-#: How many times its mean a call may take and still end in time, when it starts as late as it may.
+#: How many times its usual time a call may take and still end in time, when it starts as late as it may.
 LEEWAY = 1.5
 
 
@@ -122,7 +122,7 @@ class Run:
         A call that can't be expected to end in time would only take time from others. Calls of a task
         may differ, so half of the time is for waiting, whatever earlier ones took.
         """
-        needed = min(LEEWAY * self._pool.estimates[task.name].mean.value, self._flight.limit / 2)
+        needed = min(LEEWAY * self._pool.estimates[task.name].usual, self._flight.limit / 2)
         last_start = min(time.monotonic() + self._queue_timeout, self._deadline - needed)
         return self._pool.take(task.cpu, self._deadline, last_start, self._hangup_fd)
 

@@ -29,6 +29,26 @@ def test_a_dearer_call_is_believed_at_once_a_cheaper_one_slowly():
     assert 0.5 < estimate.seconds < 1.0
 
 
+def test_one_call_that_was_held_up_does_not_split_the_next_runs():
+    estimate = Estimate()
+    for _ in range(10):
+        estimate.learn(5e-5)
+    estimate.learn(0.1)
+    assert estimate.chunk(4, 2) == 4
+    assert estimate.usual == pytest.approx(6e-5)
+
+
+def test_what_calls_take_usually_follows_when_they_change():
+    estimate = Estimate()
+    estimate.learn(1.0)
+    for _ in range(60):
+        estimate.learn(0.001)
+    assert estimate.usual == pytest.approx(0.001)
+    for _ in range(60):
+        estimate.learn(1.0)
+    assert estimate.usual == pytest.approx(1.0)
+
+
 def test_a_chunk_is_late_well_after_its_time():
     assert Estimate().patience(1) == 0.005
     assert Estimate(0.001).patience(5) == pytest.approx(0.02)
