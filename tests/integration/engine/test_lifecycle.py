@@ -20,11 +20,19 @@ OWNER = Path(__file__).with_name("owner.py")
 
 def below(pid):
     """Return the living processes below a process."""
-    return [p for p in psutil.Process(pid).children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in psutil.Process(pid).children(recursive=True) if name_of(p) is not None]
+
+
+def name_of(process):
+    """Return the name of a living process; ``None`` for one that ended, or does so while it is looked at."""
+    try:
+        return process.name() if process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def pool_processes():
-    return [process for process in below(os.getpid()) if process.name() == "everycore-pool"]
+    return [process for process in below(os.getpid()) if name_of(process) == "everycore-pool"]
 
 
 def descriptors():

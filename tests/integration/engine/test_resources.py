@@ -13,6 +13,8 @@ from service.tasks import registry, resources
 from tests.integration.engine.test_lifecycle import wait_until
 
 MODEL_MB = 96
+#: What a process has for itself, measuring of coverage included.
+OWN_MB = 22
 MODULE = '''
 import os, time
 from pathlib import Path
@@ -66,9 +68,10 @@ def test_it_is_loaded_once_and_its_pages_are_shared(engine, run_on, tmp_path):
     (loader,) = loads(tmp_path)
     assert loader not in pids | {os.getpid()}
     assert psutil.Process(loader).name() == "everycore-forks"
-    # And together they take the memory of one: PSS counts a shared page by its share
+    # And together they take the memory of one and their own, where five copies would be 480 MB: PSS counts a
+    # shared page by its share
     shares = [psutil.Process(pid).memory_full_info().pss / 2**20 for pid in (loader, *pids)]
-    assert sum(shares) < 1.6 * MODEL_MB, shares
+    assert sum(shares) < MODEL_MB + 5 * OWN_MB, shares
     assert all(psutil.Process(pid).memory_info().rss > MODEL_MB * 2**20 for pid in pids)
 
 
