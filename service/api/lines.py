@@ -19,7 +19,7 @@ from service.api.bodies import broken, refuse_compressed
 from service.api.problems import BodyTooLarge
 from service.errors import EverycoreError
 
-#: Pieces of the body that are read ahead; a piece is what the socket has, 1 MiB at most.
+#: Pieces of the body that are read ahead, of up to 64 KiB each.
 AHEAD = 4
 
 #: Seconds beyond its time after which a feed stops reading, should nobody close it.
@@ -44,6 +44,8 @@ class LineFeed:
         #: Lines, or the error that ends them; an empty list is the end.
         self._batches: queue.Queue[list[bytes] | EverycoreError] = queue.Queue(AHEAD)
         self._closed = False
+        #: Whether the body was read to its proper end.
+        self._whole = False
         #: Descriptor that is readable when there is more.
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._read, name="body-reader", daemon=True)
@@ -73,12 +75,17 @@ class LineFeed:
         return True
 
     def close(self) -> None:
-        """Stop reading. What is left of the body is lost, and the connection with it."""
+        """Stop reading; a second call does nothing. With what is left of the body the connection is lost."""
+        if self._closed:
+            return
         self._closed = True
         while not self._batches.empty():
             self._batches.get_nowait()
-        if self._thread.is_alive() and self._sock is not None:
-            receiving.shut(self._sock)
+        if not self._whole:
+            # Where the next request begins is not known, or nobody has read that far.
+            self._stream.failed = True
+            if self._sock is not None:
+                receiving.shut(self._sock)
         self._thread.join()
         os.close(self.fd)
 
@@ -96,6 +103,7 @@ class LineFeed:
             reason.__cause__ = error
             self._put(reason)
         else:
+            self._whole = not self._closed
             self._put([])
 
     def _read_lines(self) -> None:

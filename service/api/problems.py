@@ -114,8 +114,9 @@ class ResultNotJson(errors.EverycoreError):
 
     @classmethod
     def because(cls, error: Exception) -> ResultNotJson:
-        """Say what was in the way."""
-        return cls(f"the result has no form in JSON: {error}")
+        """Say what was in the way; the text may be of code of the task's own, so the log alone has it."""
+        _log.warning("result has no form in JSON", error=str(error))
+        return cls(f"the result has no form in JSON ({type(error).__name__}); the log has more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Flight:
         return True
 
     def _hear_one(self, chunk: Chunk, *, wait: bool) -> bool:
-        kind, content = chunk.process.receive(wait=wait)
+        kind, content = chunk.process.receive(wait=wait, stream=chunk.stream)
         if kind is None:
             return False
         if kind == items.KIND_ITEM:

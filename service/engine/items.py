@@ -1,7 +1,7 @@
 """Items of a streamed call on their way to the owner, no faster than that takes them.
 
     generator ──> pickle ─┬─ small: one message
-                          └─ large: an empty message, and an arena behind it
+                          └─ large: an empty message with an arena
 
 The socket holds some items. When it is full, because a client reads slowly, the process waits, and gives
 its CPU slot to somebody else until it goes on.
@@ -64,8 +64,7 @@ class ItemSender:
             self._work.send(message)
             return
         with closing(arena):
-            self._work.send(KIND_ITEM)
-            socket.send_fds(self._work, [b"arena"], [arena.fd])
+            socket.send_fds(self._work, [KIND_ITEM], [arena.fd])
 
     def _make_room(self) -> None:
         """Wait until the socket takes more."""

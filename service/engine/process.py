@@ -23,6 +23,7 @@ from service.engine.transport import Arena
 SOON = 0.001
 #: Seconds to a limit that leave time for a wait of that length, which nothing can interrupt.
 FAR = 10 * SOON
+_FD = struct.Struct("i")
 _SOON = struct.pack("ll", 0, int(SOON * 1e6))
 #: Seconds to wait for the end of a process that was killed; after that it holds its slot until it is gone.
 KILL_PATIENCE = 1.0
@@ -44,6 +45,8 @@ class PoolProcess:
         #: When it became idle.
         self.idle_since = time.monotonic()
         self._renew = False
+        # The memory that came with the latest message.
+        self._memory: list[int] = []
         self._inbox = memoryview(bytearray(MAX_MESSAGE))
         with contextlib.ExitStack() as undo:
             self.holder = slots.open()
@@ -121,13 +124,15 @@ class PoolProcess:
             except BlockingIOError:
                 return back
 
-    def receive(self, *, wait: bool) -> tuple[bytes | None, Any]:
+    def receive(self, *, wait: bool, stream: bool) -> tuple[bytes | None, Any]:
         """Return the next message as its kind and content; ``wait`` for it if it comes soon.
 
-        The kind is empty when the process is dead, ``None`` when it has said nothing.
+        The kind is empty when the process is dead, ``None`` when it has said nothing. Memory comes along
+        with messages of a ``stream`` only.
         """
+        flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            size = self._work.recv_into(self._inbox, 0, 0 if wait else socket.MSG_DONTWAIT)
+            size = self._receive_with_memory(flags) if stream else self._work.recv_into(self._inbox, 0, flags)
         except BlockingIOError:
             return None, None
         except ConnectionResetError:
@@ -139,17 +144,23 @@ class PoolProcess:
             return kind, begun
         return kind, bytes(self._inbox[1:size])
 
+    def _receive_with_memory(self, flags: int) -> int:
+        size, extra, _, _ = self._work.recvmsg_into(
+            [self._inbox], socket.CMSG_SPACE(_FD.size), flags | socket.MSG_CMSG_CLOEXEC
+        )
+        self._memory = [_FD.unpack_from(data)[0] for _, _, data in extra if len(data) >= _FD.size]
+        return size
+
     def item(self, content: bytes) -> Any:
-        """Return the item that a message holds, or that is in the memory which follows it.
+        """Return the item that the latest message holds, or that is in the memory which came with it.
 
         Raises whatever unpickling raises.
         """
         if content:
             return pickle.loads(content)
-        _, fds, _, _ = socket.recv_fds(self._work, 16, 1, socket.MSG_CMSG_CLOEXEC)
-        if not fds:
-            raise EOFError("the process died while it sent an item, or there are too many open files")
-        with contextlib.closing(Arena(fds[0])) as arena:
+        if not self._memory:
+            raise OSError("the memory of an item was lost on the way: too many open files")
+        with contextlib.closing(Arena(self._memory.pop())) as arena:
             return arena.load()
 
     # The end
@@ -176,8 +187,8 @@ class PoolProcess:
             self.give_slot_back()
 
     def give_slot_back(self) -> None:
-        """Free its slot; only while it does not compute."""
-        self.holder.release()
+        """Free its slot; only while it neither computes nor waits."""
+        self.holder.let_go()
         self.holder.ring()
 
     def exit_code(self) -> int | None:

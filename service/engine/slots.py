@@ -38,6 +38,7 @@ def _request(kind: int, start: int, length: int = 1) -> bytes:
 _WAIT = _request(fcntl.F_RDLCK, _WAITING)
 _WAIT_NO_MORE = _request(fcntl.F_UNLCK, _WAITING)
 _RELEASE = _request(fcntl.F_UNLCK, 0, _WAITING)
+_RELEASE_ALL = _request(fcntl.F_UNLCK, 0, _WAITING + 1)
 _ASK = _request(fcntl.F_WRLCK, _WAITING)
 _UNLOCKED = struct.pack("h", fcntl.F_UNLCK)
 
@@ -154,6 +155,10 @@ class Holder:
     def release(self) -> None:
         """Give the slot back; ``ring`` should follow."""
         fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _RELEASE)
+
+    def let_go(self) -> None:
+        """Give back whatever it holds, in the place of a process that died; ``ring`` should follow."""
+        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _RELEASE_ALL)
 
     def ring(self) -> None:
         """Call one who waits for a slot, if anybody does."""

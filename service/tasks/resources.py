@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from service.errors import ConfigurationError
@@ -39,12 +39,20 @@ def count() -> int:
     return len(_resources)
 
 
+def _all() -> Iterator[Callable[[], object]]:
+    """Yield each resource, those too that loading another one registers."""
+    seen: set[str] = set()
+    while new := _resources.keys() - seen:
+        seen |= new
+        yield from [_resources[name] for name in sorted(new)]
+
+
 def load_all() -> None:
     """Load every resource that is registered.
 
     Raises ``ConfigurationError`` that says which one could not be loaded, and why.
     """
-    for loaded in _resources.values():
+    for loaded in _all():
         try:
             loaded()
         except (Exception, SystemExit) as error:
