@@ -10,19 +10,39 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.api import problems
-from service.api.problems import BodyTooSlow, ResultNotJson
+from service.api.problems import BodyTooSlow, ResultNotJson, TooLate
 from service.api.requests import Trace
 from service.api.results import dumps
 from service.engine.base import Call, Outcome, Outcomes, Timing
 from service.errors import Cancelled, EverycoreError
 from service.tasks.contract import Contract
 
+#: Items between two looks at the clock, and seconds after which those not looked at are given up.
+CLOCK_ITEMS, GRACE = 256, 1.0
+
 _END = object()
+
+
+class Listed(Iterator[Any]):
+    """The items of a list, made one after the other; how many are left is known."""
+
+    def __init__(self, values: list[Any], make: Callable[[Any], Item | EverycoreError]) -> None:
+        """Make an item of each value when it is asked for."""
+        self._values = iter(values)
+        self._make = make
+
+    def __next__(self) -> Item | EverycoreError:
+        """Make the next one."""
+        return self._make(next(self._values))
+
+    def __length_hint__(self) -> int:
+        """Tell how many are left."""
+        return operator.length_hint(self._values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,7 @@ class Many:
         items: Iterable[Item | EverycoreError | None],
         *,
         trace: Trace,
+        deadline: float,
         stop_at_error: bool,
         with_timing: bool,
     ) -> None:
@@ -86,6 +107,7 @@ class Many:
         self.summary = Summary()
         self._items = iter(items)
         self._trace = trace
+        self._deadline = deadline
         self._stop_at_error = stop_at_error
         self._with_timing = with_timing
         self._ended = False
@@ -96,6 +118,9 @@ class Many:
     def calls(self) -> Iterator[Call | Outcome | None]:
         """Yield a call for each item, or the outcome of one that is refused; for ``Engine.run``."""
         while (item := self._next()) is not _END:
+            if self._read % CLOCK_ITEMS == 0 and time.monotonic() > self._deadline + GRACE:
+                self._ended = False
+                return
             if item is None:
                 yield None
                 continue
@@ -133,8 +158,11 @@ class Many:
                 outcomes.close()
                 yield from self._left_over()
                 return
-        if not self._ended:
-            yield self._read, self._failure(_refused(self._read, BodyTooSlow()))
+        if self._ended:
+            return
+        if left := operator.length_hint(self._items):
+            raise TooLate(left)
+        yield self._read, self._failure(_refused(self._read, BodyTooSlow()))
 
     def _left_over(self) -> Iterator[tuple[int, bytes]]:
         """Answer the items that were not run because another failed, as far as they were read."""

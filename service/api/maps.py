@@ -7,6 +7,7 @@ application/x-ndjson   as a body, an item a line, read as needed; as an answer (
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any, cast
@@ -18,7 +19,7 @@ from service.api import calls, problems, requests, streaming
 from service.api.admission import admitted
 from service.api.bodies import read_body
 from service.api.lines import LineFeed
-from service.api.many import Item, Many
+from service.api.many import Item, Listed, Many
 from service.api.problems import WrongMediaType
 from service.api.results import dumps
 from service.engine.base import Call, Feed, Outcome
@@ -30,6 +31,8 @@ bp = Blueprint("maps", __name__)
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 ON_ERROR = ("collect", "stop")
+#: Most items that a body, or an answer, in JSON holds: they are in memory all at once.
+MAX_ITEMS = 250_000
 _NO_SUCH_ON_ERROR: dict[str, Any] = {"loc": ["on_error"], "msg": f"it must be one of {', '.join(ON_ERROR)}"}
 
 
@@ -44,8 +47,8 @@ def map_task(name: str) -> Response:
     if media_type == NDJSON:
         on_error = _query_on_error(name)
         feed = LineFeed(request, limit, deadline)
-        items = (None if line is None else Item(contract, line) for line in feed)
-        many = _many(items, on_error)
+        lines = (None if line is None else Item(contract, line) for line in feed)
+        many = _many(lines, on_error, deadline)
         try:
             return _answer({"task": name}, many, Feed(many.calls(), feed.fd), deadline, feed.close)
         except BaseException:
@@ -54,7 +57,8 @@ def map_task(name: str) -> Response:
     if media_type != JSON:
         raise WrongMediaType(media_type, [JSON, NDJSON])
     body = _members(name, read_body(request, limit, deadline), "items")
-    many = _many([Item(contract, to_json(item)) for item in body["items"]], body["on_error"])
+    items = Listed(body["items"], lambda item: Item(contract, to_json(item)))
+    many = _many(items, body["on_error"], deadline)
     return _answer({"task": name}, many, _all(many), deadline)
 
 
@@ -66,7 +70,8 @@ def batch() -> Response:
     if (media_type := request.mimetype or JSON) != JSON:
         raise WrongMediaType(media_type, [JSON])
     body = _members("batch", read_body(request, int(requests.settings().max_body), deadline), "calls")
-    many = _many([_call(given, calls.contracts()) for given in body["calls"]], body["on_error"])
+    contracts = calls.contracts()
+    many = _many(Listed(body["calls"], lambda given: _call(given, contracts)), body["on_error"], deadline)
     return _answer({}, many, _all(many), deadline)
 
 
@@ -96,6 +101,8 @@ def _members(of: str, raw: bytes, many: str) -> dict[str, Any]:
     said += [{"loc": [name], "msg": "there is no such member"} for name in body.keys() - {many, "on_error"}]
     if not isinstance(body.get(many), list):
         said.append({"loc": [many], "msg": "it must be a list"})
+    elif len(body[many]) > MAX_ITEMS:
+        said.append({"loc": [many], "msg": f"it has more than {MAX_ITEMS} members; send a map as {NDJSON}"})
     body = {"on_error": _query_on_error(of)} | body
     if body["on_error"] not in ON_ERROR:
         said.append(_NO_SUCH_ON_ERROR)
@@ -116,9 +123,14 @@ def _query_on_error(of: str) -> str:
     return value
 
 
-def _many(items: Iterable[Item | EverycoreError | None], on_error: str) -> Many:
-    stop = on_error == "stop"
-    return Many(items, trace=requests.trace(), stop_at_error=stop, with_timing=_is_streamed())
+def _many(items: Iterable[Item | EverycoreError | None], on_error: str, deadline: float) -> Many:
+    return Many(
+        items,
+        trace=requests.trace(),
+        deadline=deadline,
+        stop_at_error=on_error == "stop",
+        with_timing=_is_streamed(),
+    )
 
 
 def _all(many: Many) -> Iterator[Call | Outcome]:
@@ -142,7 +154,11 @@ def _answer(
     if _is_streamed():
         return streaming.response(_lines(many, entries), NDJSON, outcomes, close)
     with closing(outcomes):
-        ordered = b",".join(entry for _, entry in sorted(entries))
+        kept = list(itertools.islice(entries, MAX_ITEMS + 1))
+    if len(kept) > MAX_ITEMS:
+        said = [{"loc": [], "msg": f"an answer in JSON has at most {MAX_ITEMS} entries; accept {NDJSON}"}]
+        raise InvalidArguments("map", said)
+    ordered = b",".join(entry for _, entry in sorted(kept))
     close()
     tail = dumps({**head, "summary": many.summary.document()})
     return Response(b'{"results":[' + ordered + b"]," + tail[1:], content_type=JSON)

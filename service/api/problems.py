@@ -49,6 +49,14 @@ class BodyTooSlow(RequestError):
         super().__init__("the body did not come before the request's deadline")
 
 
+class TooLate(RequestError):
+    """There was no time to look at all items of a map, let alone to run them."""
+
+    def __init__(self, left: int) -> None:
+        """``left`` is how many were not looked at."""
+        super().__init__(f"the deadline has passed, and {left} items were not looked at")
+
+
 class WrongMediaType(RequestError):
     """The body has a media type that the task does not take."""
 
@@ -112,11 +120,14 @@ class WorkerFull(errors.Saturated):
 class ResultNotJson(errors.EverycoreError):
     """The task's result has no form in JSON."""
 
+    reason = ""
+
     @classmethod
     def because(cls, error: Exception) -> ResultNotJson:
         """Say what was in the way; the text may be of code of the task's own, so the log alone has it."""
-        _log.warning("result has no form in JSON", error=str(error))
-        return cls(f"the result has no form in JSON ({type(error).__name__}); the log has more")
+        found = cls(f"the result has no form in JSON ({type(error).__name__}); the log has more")
+        found.reason = str(error)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Stopping: Kind(503, "stopping", "The service is stopping"),
     errors.ConfigurationError: Kind(503, "unavailable", "The service takes no work now"),
     errors.EngineUnavailable: Kind(503, "unavailable", "The service takes no work now"),
+    TooLate: Kind(504, "deadline-exceeded", "The call took too long"),
     errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The call took too long"),
     http.InternalServerError: Kind(500, "internal-error", "Something went wrong here"),
     errors.MemoryLimitExceeded: Kind(507, "memory-limit-exceeded", "The call took too much memory"),
@@ -228,6 +240,8 @@ def note(error: Exception) -> None:
     if isinstance(error, errors.TaskFailed):
         if error.exception != InvalidInput.__name__:
             _log.warning("task failed", error=str(error), traceback=error.traceback)
+    elif isinstance(error, ResultNotJson):
+        _log.warning("result has no form in JSON", error=error.reason)
     elif isinstance(error, errors.ConfigurationError):
         _log.error("what the tasks need can't be loaded", error=str(error))
     elif isinstance(error, errors.CallError | errors.EngineUnavailable):

@@ -23,7 +23,7 @@ from service.engine.intake import MAX_READY, Intake, Pending
 from service.engine.pool import Pool
 from service.engine.process import FAR, PoolProcess
 from service.engine.spawner import MAX_WAIT, SpawnFailed
-from service.engine.turn import Turn
+from service.engine.turn import Turn, check_connected
 from service.errors import Abandoned, CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping
 from service.tasks import registry
 
@@ -65,6 +65,8 @@ class Run:
                 self._dispatch()
                 if self._ready:
                     self._leave_line()  # the caller may take its time
+                    if len(self._ready) >= MAX_READY:
+                        check_connected(self._hangup_fd)  # nothing but refused calls: nobody has looked
                     while self._ready:
                         yield self._ready.popleft()
                 if self._flight.chunks or self._may_get_more():
