@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,6 +64,10 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 def on_starting(server: Any) -> None:
     """Make what the workers share; the master hangs on ``serve``, if that started it."""
+    # A connection takes one and a pool process about ten, so the usual soft limit of 1024 is soon reached.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     settings.runtime_dir.mkdir(parents=True, exist_ok=True)
     # Kept by the server: this file is read again on SIGHUP, this hook is not run again.
     server.workers_lifeline = lifeline.pipe()
@@ -72,6 +78,11 @@ def on_starting(server: Any) -> None:
     os.register_at_fork(
         before=_block_stops, after_in_parent=_unblock_stops, after_in_child=_end_at_a_stop(os.getpid())
     )
+
+
+def on_exit(server: Any) -> None:
+    """Remove what only this server's workers shared."""
+    shutil.rmtree(settings.runtime_dir / "room" / str(server.pid), ignore_errors=True)
 
 
 def when_ready(server: Any) -> None:

@@ -137,7 +137,11 @@ class Traced:
             _log.info("request", **_line(environ, known))
             clear_contextvars()
 
-        body = self._app(environ, start)
+        try:
+            body = self._app(environ, start)
+        except BaseException:
+            clear_contextvars()
+            raise
         if known.streamed:
             # Its work is done, and its durations are known, when the last of it is sent.
             return ClosingIterator(body, log)

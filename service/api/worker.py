@@ -11,6 +11,7 @@ room or not; this one leaves them to a worker that has, if there is one.
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import struct
@@ -59,7 +60,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
     def run(self) -> None:
         """Serve until stopped; as long as it has room, other workers can know."""
         directory = self.wsgi.extensions["everycore.settings"].runtime_dir
-        self._room = Slots(directory / "room", 0)
+        # Of this server alone: others that share the CPU slots do not listen here.
+        self._room = Slots(directory / "room" / str(self.ppid), 0)
         self._mark = self._room.open()
         #: Whether other workers are told that there is room.
         self._has_room = False
@@ -69,12 +71,20 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - its signature
         """Take further connections, unless they had better go to a worker that has room."""
-        super().set_accept_enabled(enabled and not self._had_better_wait())
+        better = self._had_better_wait()  # and the other workers hear of it
+        super().set_accept_enabled(enabled and not better)
 
     def accept(self, listener: socket.socket) -> None:
         """Take a connection, unless it had better go to a worker that has room."""
-        if not self._had_better_wait():
+        if self._had_better_wait():
+            return
+        try:
             super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            # Others wait to be taken until a connection ends; nothing that is under way is lost.
+            super().set_accept_enabled(False)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for connections, requests and their ends."""
@@ -90,7 +100,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
     def _look_for_room(self) -> bool:
         """Tell whether there is room, and tell the other workers if that has changed."""
         taken = self._in_threads + len(self.pending_conns)
-        has_room = bool(self.alive and taken < self.cfg.threads - SPARE_THREADS)
+        has_room = (
+            self.alive
+            and taken < int(self.cfg.threads) - SPARE_THREADS
+            and self.nr_conns < self.worker_connections
+        )
         if has_room != self._has_room:
             self._has_room = has_room
             (self._mark.announce if has_room else self._mark.withdraw)()

@@ -36,6 +36,17 @@ class Flight:
         self._ready = intake.ready
         self.chunks: list[Chunk] = []
 
+    def add(self, chunk: Chunk) -> None:
+        """Take a chunk on that was sent."""
+        self.chunks.append(chunk)
+        if chunk.stream:
+            self._pool.count_stream(1)
+
+    def _remove(self, chunk: Chunk) -> None:
+        self.chunks.remove(chunk)
+        if chunk.stream:
+            self._pool.count_stream(-1)
+
     def next_look(self, now: float) -> float:
         """Return when to look after the chunks, should nothing be heard."""
         look = math.inf
@@ -107,7 +118,7 @@ class Flight:
 
     def _finish(self, chunk: Chunk) -> None:
         """Give the process of a chunk that is through back."""
-        self.chunks.remove(chunk)
+        self._remove(chunk)
         # What a streamed call takes is its reader's time, too.
         if chunk.done and not chunk.stream:
             self._pool.estimates[chunk.task].learn(chunk.spent / chunk.done)
@@ -136,5 +147,5 @@ class Flight:
                 cause = error or TaskCrashed(process.pid, process.exit_code())
                 self._ready.append(chunk.outcome_of_running(cause))
             self._intake.put_back(back)
-            self.chunks.remove(chunk)
+            self._remove(chunk)
             self._pool.forget(process)

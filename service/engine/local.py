@@ -84,9 +84,9 @@ class LocalEngine:
         return run.outcomes()
 
     def warm(self) -> None:
-        """Begin to load what tasks share, if anything, so that calls need not wait for it."""
+        """Load what tasks share, if anything, now and whenever it is lost, so that calls need not wait."""
         if resources.count():
-            threading.Thread(target=self._ensure_pool().warm, name="pool-warmer", daemon=True).start()
+            self._ensure_pool().keep_warm()
 
     @property
     def ready(self) -> bool:

@@ -63,6 +63,8 @@ class Pool:
         #: What is known of each task's cost.
         self.estimates: defaultdict[str, Estimate] = defaultdict(Estimate)
         self.slots = slots = Slots(runtime_dir, cpu_slots)
+        #: Streams under way.
+        self.streams = 0
         #: Seconds for which a run keeps a slot before it gives way.
         self.turns = Mean()
         # The places of all who wait, in whatever worker, for a first process.
@@ -77,6 +79,8 @@ class Pool:
         self._idle: deque[PoolProcess] = deque()
         self._busy: set[PoolProcess] = set()
         self._starting = 0
+        self._kept_warm = False
+        self._warmer: threading.Thread | None = None
         self._others_wait = Remembered(ASK_SECONDS, lambda: slots.contended)
         self._waiting = Remembered(COUNT_SECONDS, lambda: places.taken)
         #: Guards everything above that changes.
@@ -84,6 +88,16 @@ class Pool:
         self._closed = threading.Event()
         _pools.add(self)
         threading.Thread(target=self._keep_house, name="pool-housekeeper", daemon=True).start()
+
+    def check_streams(self) -> None:
+        """Raise ``Saturated`` when as many streams as may be are under way: each keeps its process."""
+        if self.streams >= self._limits[0]:
+            raise Saturated(f"{self.streams} streams are under way already", retry_after=self.backlog)
+
+    def count_stream(self, change: int) -> None:
+        """Note that a stream begins (1) or ends (-1)."""
+        with self.lock:
+            self.streams += change
 
     def width(self, cpu: int) -> int:
         """Return how many processes a run may have at best."""
@@ -201,12 +215,22 @@ class Pool:
                 self._call_next()
         return process
 
-    def warm(self) -> None:
+    def keep_warm(self) -> None:
+        """From now on, load what the tasks share whenever it is not there."""
+        self._kept_warm = True
+        self._see_to_warmth()
+
+    def _see_to_warmth(self) -> None:
+        if self._kept_warm and not self.ready and not (self._warmer and self._warmer.is_alive()):
+            self._warmer = threading.Thread(target=self._warm, name="pool-warmer", daemon=True)
+            self._warmer.start()
+
+    def _warm(self) -> None:
         """Load what the tasks share, and try again should that fail; returns when it is there."""
         while not self._closed.is_set():
             try:
                 self._spawner.warm()
-            except EverycoreError as error:
+            except (EverycoreError, OSError) as error:
                 _log.error("the tasks' resources can't be loaded", error=str(error))
             else:
                 return
@@ -253,6 +277,7 @@ class Pool:
     def _keep_house(self) -> None:
         while not self._closed.wait(HOUSEKEEPING):
             now = time.monotonic()
+            self._see_to_warmth()
             with self.lock:
                 while self._idle and self._idle[0].idle_since < now - self._idle_seconds:
                     self._idle.popleft().close()

@@ -90,6 +90,8 @@ class Run:
                 self._refuse(DeadlineExceeded(self._flight.limit, started=False))
                 return
             task = registry.get(first.call.task)
+            if first.call.stream:
+                self._pool.check_streams()
             # The calls are taken in first: the caller's iterator may take long, or raise.
             most = self._pool.estimates[task.name].chunk(self._intake.remaining, self._pool.width(task.cpu))
             count = self._intake.gather(most)
@@ -176,7 +178,7 @@ class Run:
         self._had_turn = True
         patience = self._pool.estimates[task.name].patience(len(calls))
         chunk = Chunk(process, task.name, calls, sent, patience, self._pool.memory_limit)
-        self._flight.chunks.append(chunk)
+        self._flight.add(chunk)
 
     def _pack(self, process: PoolProcess, count: int) -> list[Pending]:
         """Put up to ``count`` calls into a process's memory; one that can't be sent is answered at once."""

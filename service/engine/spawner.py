@@ -21,6 +21,9 @@ from service.errors import ConfigurationError, EngineUnavailable
 #: Longest wait that a lock or a poll takes, in seconds.
 MAX_WAIT = 86_400.0
 
+#: Seconds after which a fork server that does not answer is taken for stuck.
+STUCK = 1.0
+
 #: One thread a process for the numeric libraries: the pool has one process a core already.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -91,7 +94,8 @@ class Spawner:
     def _ask(self, fds: Sequence[int], until: float) -> tuple[int, int]:
         control = self._ensure_ready(until)
         socket.send_fds(control, [b"spawn"], list(fds))
-        _await(control, until)
+        # One that is ready takes milliseconds; a caller in a hurry is no reason to think that it is stuck.
+        _await(control, max(until, time.monotonic() + STUCK))
         answer, pidfds, _, _ = socket.recv_fds(control, forkserver.PID.size, 1, socket.MSG_CMSG_CLOEXEC)
         if not answer:
             raise ConnectionResetError

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -245,6 +245,65 @@ def test_a_full_worker_leaves_further_requests_to_one_that_has_room(
     # Then the last one is found each time
     for _ in range(10):
         assert httpx.post(f"{service.url}/v1/tasks/sum_of_squares", json={"n": 3}).status_code == 200
+
+
+def read_answer(answer: IO[bytes]) -> tuple[bytes, bytes]:
+    """Return header and body of one answer of known length, or in chunks."""
+    header = b"".join(iter(answer.readline, b"\r\n"))
+    if b"chunked" not in header:
+        length = int(header.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        return header, answer.read(length)
+    body = b""
+    while size := int(answer.readline(), 16):
+        body += answer.read(size)
+        answer.readline()
+    answer.readline()
+    return header, body
+
+
+def test_nothing_behind_a_body_that_breaks_off_is_taken_for_a_request(service: Service) -> None:
+    for rest in (b"0\r\nbad trailer\r\n\r\n", b"ZZ\r\n"):
+        sock = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+        head = (
+            "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            f"Content-Type: {NDJSON}\r\n\r\n"
+        )
+        sock.sendall(head.encode() + rest + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        with sock.makefile("rb") as answer:
+            everything = answer.read()
+        sock.close()
+        assert everything.count(b"HTTP/1.1 ") == 1, everything
+        assert b'"status":"ok"' not in everything
+        assert b"malformed-body" in everything
+
+
+def test_a_connection_can_be_used_again_after_a_body_of_lines(service: Service) -> None:
+    sock = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    head = (
+        "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        f"Content-Type: {NDJSON}\r\n\r\n"
+    )
+    with sock.makefile("rb") as answer:
+        for _ in range(60):
+            sock.sendall(head.encode() + b'8\r\n{"n": 5}\r\n')
+            # The end comes when the result may be there already
+            sock.sendall(b"0\r\n\r\n")
+            header, body = read_answer(answer)
+            assert b" 200 " in header, header
+            assert b'"result":30' in body
+    sock.close()
+
+
+def test_a_map_of_nothing_but_mistakes_minds_its_deadline(service: Service) -> None:
+    began = time.monotonic()
+    answer = httpx.post(
+        f"{service.url}/v1/tasks/sum_of_squares/map",
+        content=b'{"items": [' + b",".join([b"0"] * 250_000) + b"]}",
+        headers={"Request-Timeout": "0.5", "Content-Type": "application/json"},
+        timeout=60,
+    )
+    assert time.monotonic() - began < 10
+    assert (answer.status_code, answer.json()["type"]) == (504, "/problems/deadline-exceeded")
 
 
 def test_idle_connections_do_not_hold_up_a_stop(service: Service, connections: list[socket.socket]) -> None:

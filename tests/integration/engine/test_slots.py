@@ -123,6 +123,16 @@ def test_two_engines_together_never_compute_on_more_than_the_budget(make_engine,
     assert busiest(work, lambda: any(thread.is_alive() for thread in threads)) == 2
 
 
+def test_one_that_died_holds_nothing_and_waits_for_nothing(slots):
+    holder = slots.open()
+    holder.try_acquire()
+    holder.announce()
+    assert (slots.taken, slots.contended) == (1, True)
+    holder.let_go()
+    assert (slots.taken, slots.contended) == (0, False)
+    holder.close()
+
+
 def test_a_killed_call_gives_its_slot_back(make_engine, run_on):
     run = run_on(make_engine(cpu_slots=1))
     other = run_on(make_engine(cpu_slots=1))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.engine.base import Call
-from service.errors import DeadlineExceeded, NotSerializable, TaskCrashed, TaskFailed
+from service.errors import DeadlineExceeded, NotSerializable, Saturated, TaskCrashed, TaskFailed
 from tests.integration.engine.test_lifecycle import wait_until
 
 
@@ -148,3 +148,18 @@ def test_views_of_an_item_stay_valid(run):
     run.results("double", [{"array": np.ones(1_000_000)}] * 3)
 
     assert (first == 0).all()
+
+
+def test_streams_that_wait_for_their_readers_leave_processes_for_others(make_engine, run_on):
+    run = run_on(make_engine(processes=8))
+    streams = [run.outcomes(stream("count", n=10**9)) for _ in range(6)]
+    for outcomes in streams:
+        next(outcomes)
+
+    with pytest.raises(Saturated, match="6 streams"):
+        next(run.outcomes(stream("count", n=1)))
+    assert run.results("echo", [{"value": n} for n in range(20)]) == list(range(20))
+    streams.pop().close()
+    assert next(run.outcomes(stream("count", n=1))).value == 0
+    for outcomes in streams:
+        outcomes.close()
