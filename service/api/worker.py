@@ -59,9 +59,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
 
     def run(self) -> None:
         """Serve until stopped; as long as it has room, other workers can know."""
-        directory = self.wsgi.extensions["everycore.settings"].runtime_dir
+        settings = self.wsgi.extensions["everycore.settings"]
+        #: Seconds that the work for a request may take, and when each request under way is given up.
+        self._longest = settings.request_timeout_max
+        self._answering: dict[socket.socket, float] = {}
         # Of this server alone: others that share the CPU slots do not listen here.
-        self._room = Slots(directory / "room" / str(self.ppid), 0)
+        self._room = Slots(settings.runtime_dir / "room" / str(self.ppid), 0)
         self._mark = self._room.open()
         #: Whether other workers are told that there is room.
         self._has_room = False
@@ -190,11 +193,14 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Handle a request whose header is there."""
         receiving.end(conn.sock)
+        self._answering[conn.sock] = time.monotonic() + self._longest + SEND_SECONDS
         try:
             return super().handle_request(req, conn)
         except BlockingIOError:
             self.log.info("a client took nothing of its answer for %s seconds", SEND_SECONDS)
             return False
+        finally:
+            self._answering.pop(conn.sock, None)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         """Tell whether the connection can be used again; Gunicorn lets a thread wait for 5 seconds."""
@@ -258,6 +264,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
             if conn.seen:
                 _say_timeout(conn.sock)
             self._give_up(conn)
+        for sock, until in list(self._answering.items()):
+            if until <= now:  # it takes its answer by drops
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
         receiving.enforce()
 
 

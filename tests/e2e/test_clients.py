@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -304,6 +305,37 @@ def test_a_map_of_nothing_but_mistakes_minds_its_deadline(service: Service) -> N
     )
     assert time.monotonic() - began < 10
     assert (answer.status_code, answer.json()["type"]) == (504, "/problems/deadline-exceeded")
+
+
+def test_a_client_that_takes_its_answer_by_drops_is_given_up(
+    serve: Callable[..., Service], tmp_path: Path
+) -> None:
+    # Given little patience, and the only place taken by a client that reads a byte now and then
+    (tmp_path / "mytasks.py").write_text(TASKS)
+    (tmp_path / "impatient.py").write_text("import service.api.worker as w\nw.SEND_SECONDS = 1\n")
+    service = serve(
+        SERVICE_TASK_MODULES="mytasks,impatient",
+        SERVICE_WEB_WORKERS="1",
+        SERVICE_WEB_THREADS="1",
+        SERVICE_REQUEST_TIMEOUT_MAX="2",
+    )
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", service.port))
+    items = b",".join([b'{"n": 1}'] * 200_000)
+    body = b'{"items": [' + items + b"]}"
+    head = "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    sock.sendall(head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def free() -> bool:
+        with suppress(OSError):
+            sock.recv(1)
+        answer = httpx.post(f"{service.url}/v1/tasks/sum_of_squares", json={"n": 3}, timeout=10)
+        return answer.status_code == 200
+
+    # Then its place is free again
+    wait_until(free, 30, service.log.read_text)
+    sock.close()
 
 
 def test_idle_connections_do_not_hold_up_a_stop(service: Service, connections: list[socket.socket]) -> None:
