@@ -73,6 +73,12 @@ def test_a_reload_loads_it_anew_and_a_broken_one_is_refused(
     service.parent.send_signal(signal.SIGHUP)
     wait_until(lambda: {ask(service) for _ in range(5)} == {"second"}, 30, service.log.read_text)
 
+    # Both new workers have it, and the check before them had: the first two loads were the old workers'
+    wait_until(lambda: len((tmp_path / "loads").read_text()) == 5, 30, service.log.read_text)
+    wait_until(
+        lambda: {engine_state(service) for _ in range(20)} == {(200, "running")}, 30, service.log.read_text
+    )
+
     (tmp_path / "model").unlink()
     service.parent.send_signal(signal.SIGHUP)
     wait_until(lambda: "reload refused" in service.log.read_text(), 30, service.log.read_text)
