@@ -51,7 +51,7 @@ limit_request_field_size = 8190
 
 # The application logs its requests, with more than Gunicorn knows about them.
 accesslog = None
-logger_class = "service.api.worker.Log"
+logger_class = "service.api.server.Log"
 logconfig_dict = logs.stdlib_config(settings.log_format, settings.log_level)
 loglevel = settings.log_level
 
