@@ -8,6 +8,7 @@
     |   |-- TaskFailed            the task raised
     |   |-- DeadlineExceeded      it ran, or waited, past its deadline
     |   |-- TaskCrashed           its process died
+    |   |   `-- RunnerLost        so did the runner that had the job
     |   |-- MemoryLimitExceeded   it asked for more memory than a pool process may have
     |   |-- NotSerializable       what it returned, or was given, can't travel between processes
     |   `-- Cancelled             somebody stopped it
@@ -64,12 +65,22 @@ class CallError(EverycoreError):
 class TaskFailed(CallError):
     """The task raised an exception."""
 
-    def __init__(self, exception: str, message: str, traceback: str = "") -> None:
-        """Keep the exception's type name, its text, and the traceback for the log (never for a client)."""
+    def __init__(
+        self, exception: str, message: str, traceback: str = "", bases: tuple[str, ...] = ()
+    ) -> None:
+        """Keep the exception's type name, its text, and the traceback for the log (never for a client).
+
+        ``bases`` are its type and what that is derived from, each with its module: ``builtins.ValueError``.
+        """
         super().__init__(f"{exception}: {message}" if message else exception)
         self.exception = exception
         self.message = message
         self.traceback = traceback
+        self.bases = bases
+
+    def __reduce__(self) -> tuple[type[TaskFailed], tuple[str, str, str, tuple[str, ...]]]:
+        """Pickle what it was made of; the default would be its text."""
+        return type(self), (self.exception, self.message, self.traceback, self.bases)
 
 
 class DeadlineExceeded(CallError):
@@ -95,6 +106,15 @@ class TaskCrashed(CallError):
         super().__init__(
             f"the process that ran the call died {how if exit_code is not None else 'of an unknown cause'}"
         )
+
+
+class RunnerLost(TaskCrashed):
+    """The runner that had the job died, or could not be reached for as long as a lease."""
+
+    def __init__(self, pid: int) -> None:
+        """``pid`` is that of the runner."""
+        super().__init__(pid, None)
+        self.args = ("the runner that had the job was lost",)
 
 
 class MemoryLimitExceeded(CallError):

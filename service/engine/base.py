@@ -25,6 +25,8 @@ class Call:
     timeout: float | None = None
     #: Whether what a generator yields comes item by item, each an outcome, instead of as one list.
     stream: bool = False
+    #: Which attempt of a job it is, whose log then gets what it prints; 0 for a call that is of no job.
+    attempt: int = 0
 
 
 class Timing(NamedTuple):
@@ -85,8 +87,9 @@ class Event:
     """Something a running task said before it ended."""
 
     index: int
-    #: ``"progress"``, for one.
+    #: ``"progress"`` or, from a job, ``"log"``.
     kind: str
+    #: ``{"done", "total", "note"}`` or ``{"stream", "line"}``.
     data: Any
 
 
@@ -131,7 +134,9 @@ class Engine(Protocol):
         ``calls`` is consumed lazily, a little ahead of the outcomes. An outcome among them, of a call that
         is refused already, is handed through. ``deadline`` is a
         ``time.monotonic()`` time; what runs then is killed, what waits then is not started, and no more
-        calls are waited for. ``hangup_fd`` is a connection to whoever wants the outcomes. When its other
+        calls are waited for. ``on_event`` hears what a call says before its outcome is there: every line of a
+        job's log, also when the job is killed or the outcomes are closed, and of its progress what there is
+        time for. ``hangup_fd`` is a connection to whoever wants the outcomes. When its other
         end is closed, or the outcomes are, what is left is stopped.
 
         Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all,

@@ -28,15 +28,17 @@ from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from service.engine import lifeline
+from service.engine.capture import Capture
 from service.engine.items import MAX_MESSAGE, ItemSender, Unsendable
 from service.engine.slots import Holder
 from service.engine.transport import Arena
 from service.tasks import registry
+from service.tasks.options import qualified
 from service.tasks.progress import emitter
 
 #: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot,
-#: whether items are wanted one by one. The name of the task comes behind it.
-CHUNK = struct.Struct("<II???")
+#: whether items are wanted one by one, whether the calls are of jobs. The name of the task comes behind it.
+CHUNK = struct.Struct("<II????")
 #: End of a chunk: kind, number of calls begun, whether views of the arguments are still in use.
 DONE = struct.Struct("<cI?")
 KIND_DONE, KIND_EVENT = b"D", b"E"
@@ -125,13 +127,15 @@ class Server:
         self._slot = Holder(endpoints.slot, endpoints.bell, cpu_slots)
         #: How the call that runs sends its items; ``None`` when they go back as one list.
         self._stream: ItemSender | None = None
+        #: Whether the calls are of jobs: a number of the attempt comes with their arguments.
+        self._job = False
         #: CPU time that was taken before the next call.
         self._cpu = time.process_time()
 
     def serve(self) -> None:
         """Run chunks until the work socket ends."""
         while message := self._receive():
-            number, count, renew, slot, stream = CHUNK.unpack_from(message)
+            number, count, renew, slot, stream, self._job = CHUNK.unpack_from(message)
             if renew:
                 self._renew_arenas()
             self._stream = ItemSender(self._work, self._slot if slot else None) if stream else None
@@ -194,7 +198,11 @@ class Server:
             args = self._requests.load()
         except BaseException as error:  # noqa: BLE001 - unpickling runs code of the user's
             return _failure(error, UNREADABLE)
+        capture = None
         try:
+            if self._job:
+                attempt, args = args
+                capture = Capture(attempt)
             value = registry.get(task).function(**args)
             if not isinstance(value, Generator):
                 return OK, value
@@ -207,6 +215,9 @@ class Server:
             failure = _failure(error, FAILED)
             error.__traceback__ = None  # its frames hold the arguments
             return failure
+        finally:
+            if capture is not None:
+                capture.close()
         return OK, None
 
     def _emit(self, number: int, position: int, kind: str, data: Any) -> None:
@@ -214,7 +225,8 @@ class Server:
         if len(message) > MAX_MESSAGE:
             raise ValueError(f"an event may take at most {MAX_MESSAGE} bytes, not {len(message)}")
         try:
-            self._work.send(message, socket.MSG_DONTWAIT)
+            # Of a log no line may be missing.
+            self._work.send(message, 0 if kind == "log" else socket.MSG_DONTWAIT)
         except BlockingIOError:
             pass  # the owner is behind with reading; it will hear how it ends
 
@@ -224,7 +236,7 @@ def _failure(error: BaseException, otherwise: int) -> tuple[int, Any]:
     if isinstance(error, MemoryError):
         return MEMORY, None
     if otherwise == FAILED:
-        return FAILED, (type(error).__name__, _text(error), _trace(error))
+        return FAILED, (type(error).__name__, _text(error), _trace(error), _bases(error))
     return otherwise, f"{type(error).__name__}: {_text(error)}"
 
 
@@ -240,6 +252,13 @@ def _trace(error: BaseException) -> str:
         return "".join(traceback.format_exception(error, limit=-20))[-MAX_TEXT:]
     except BaseException:  # noqa: BLE001 - as above
         return ""
+
+
+def _bases(error: BaseException) -> tuple[str, ...]:
+    try:
+        return tuple(map(qualified, type(error).__mro__))
+    except BaseException:  # noqa: BLE001 - as above
+        return ()
 
 
 def _flush() -> None:

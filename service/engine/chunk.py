@@ -45,11 +45,15 @@ class Chunk:
         #: Whether it may be waited for like something that is about to end.
         self.should_be_short = patience <= LEAST_PATIENCE and (timeout is None or timeout > FAR)
         self.stream = calls[0].call.stream
+        #: Whether what it says comes before its outcomes.
+        self.talks = self.stream or calls[0].call.attempt > 0
         self.done = 0
         #: Seconds that the calls which are done ran.
         self.spent = 0.0
         #: When the calls not begun should be given to others.
         self.late = sent + patience
+        #: When it was looked after.
+        self.looked = sent
         # The call that runs now began later than this; an earlier start is another call's.
         self._mark = sent
         self._memory_limit = limit
@@ -70,9 +74,10 @@ class Chunk:
             back, self.calls = self.calls, []
         return back
 
-    def read(self) -> list[Outcome]:
-        """Return the outcomes that came since the last time."""
-        return [self._outcome() for _ in range(self.process.responses.unread)]
+    def read(self, most: int | None = None) -> list[Outcome]:
+        """Return the outcomes that came since the last time, or the first of them."""
+        unread = self.process.responses.unread
+        return [self._outcome() for _ in range(unread if most is None else most)]
 
     def _outcome(self) -> Outcome:
         pending = self.calls[self.done]
@@ -128,12 +133,13 @@ class Chunk:
         limit = self.calls[self.done].call.timeout
         return limit if limit is not None and now >= started + limit else None
 
-    def next_look(self, now: float) -> float:
-        """Return when to look after it, should it say nothing."""
-        look = math.inf
+    @property
+    def next_look(self) -> float:
+        """When to look after it, whatever it says until then."""
+        look, soon = math.inf, self.looked + 0.001
         if self.kept - self.done > 1:
-            look = min(now + CHUNK_SECONDS, max(self.late, now + 0.001))
+            look = min(self.looked + CHUNK_SECONDS, max(self.late, soon))
         if self.done < self.kept and (limit := self.calls[self.done].call.timeout) is not None:
             # One that has not begun yet can't be overdue before this either.
-            look = min(look, max((self.started or self._mark) + limit, now + 0.001))
+            look = min(look, max((self.started or self._mark) + limit, soon))
         return look

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from service.engine.base import Call, Event, Feed, OnEvent, Outcome, Outcomes, Timing
+from service.engine.capture import Capture
 from service.errors import (
     CallError,
     DeadlineExceeded,
@@ -19,6 +20,7 @@ from service.errors import (
     TaskFailed,
 )
 from service.tasks import registry
+from service.tasks.options import qualified
 from service.tasks.progress import emitter
 
 
@@ -108,12 +110,16 @@ def _execute(call: Call, on_event: OnEvent | None) -> tuple[object, CallError | 
             on_event(Event(call.index, kind, data))
 
     token = emitter.set(emit)
+    capture = Capture(call.attempt) if call.attempt else None
     try:
         value = registry.get(call.task).function(**call.args)
         return list(value) if isinstance(value, Generator) else value, None
     except MemoryError:
         return None, MemoryLimitExceeded(None)
     except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
-        return None, TaskFailed(type(error).__name__, str(error), traceback.format_exc())
+        bases = tuple(map(qualified, type(error).__mro__))
+        return None, TaskFailed(type(error).__name__, str(error), traceback.format_exc(), bases)
     finally:
+        if capture is not None:
+            capture.close()
         emitter.reset(token)

@@ -1,7 +1,7 @@
 """What is under way: chunks in pool processes, and the outcomes that came of them.
 
 pool process ──message──> hear ─┬─> intake.ready: outcomes for the caller
-nothing is heard ──> look after ┘   intake: calls taken back, or left by a process that died
+time has passed ──> look after ─┘   intake: calls taken back, or left by a process that died
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from service.engine.intake import Intake
 from service.engine.pool import Pool
 from service.errors import CallError, Cancelled, DeadlineExceeded, NotSerializable, TaskCrashed
 
-#: Items of a streamed call that are read at once; behind them comes the caller's turn.
-MAX_ITEMS = 64
+#: Messages of a call that are read at once; behind them comes the caller's turn.
+MAX_MESSAGES = 64
 
 
 class Flight:
@@ -47,38 +47,43 @@ class Flight:
         if chunk.stream:
             self._pool.count_stream(-1)
 
-    def next_look(self, now: float) -> float:
-        """Return when to look after the chunks, should nothing be heard."""
+    @property
+    def next_look(self) -> float:
+        """When to look after the chunks, whatever is heard."""
         look = math.inf
         for chunk in self.chunks:
-            look = min(look, chunk.next_look(now))
+            look = min(look, chunk.next_look)
         return look
 
     def hear(self, chunk: Chunk, *, wait: bool = False) -> bool:
         """Handle what a chunk's process said, or says soon, and tell whether that was anything."""
         if not self._hear_one(chunk, wait=wait):
             return False
-        while chunk.stream and len(self._ready) < MAX_ITEMS and chunk in self.chunks:
-            if not self._hear_one(chunk, wait=False):
-                break
+        if chunk.talks:
+            for _ in range(MAX_MESSAGES):
+                enough = len(self._ready) >= MAX_MESSAGES or chunk not in self.chunks
+                if enough or not self._hear_one(chunk, wait=False):
+                    break
         return True
 
-    def _hear_one(self, chunk: Chunk, *, wait: bool) -> bool:
+    def _hear_one(self, chunk: Chunk, *, wait: bool) -> int:
+        """Handle a message and return its size; 0 when there was none."""
         kind, content = chunk.process.receive(wait=wait, stream=chunk.stream)
         if kind is None:
-            return False
-        if kind == items.KIND_ITEM:
-            self._take_item(chunk, content)
-        elif kind == child.KIND_EVENT:
-            self._tell(chunk, content)
-        elif kind == child.KIND_DONE:
+            return 0
+        if kind == child.KIND_DONE:
             if content < chunk.kept:
                 self._intake.put_back(chunk.take_back())
             self._ready.extend(chunk.read())
             self._finish(chunk)
+            return 1
+        if kind == items.KIND_ITEM:
+            self._take_item(chunk, content)
+        elif kind == child.KIND_EVENT:
+            self._tell(chunk, content)
         else:
             self.lose(chunk)
-        return True
+        return 1 + len(content)
 
     def _take_item(self, chunk: Chunk, content: bytes) -> None:
         try:
@@ -87,12 +92,8 @@ class Flight:
             self.end([chunk], NotSerializable("result", f"{type(error).__name__}: {error}"))
 
     def _tell(self, chunk: Chunk, content: bytes) -> None:
-        if self._on_event is None:
-            return
-        number, position, kind, data = pickle.loads(content)
-        # A thread that a call left behind may speak up after its end.
-        if number == chunk.process.number and chunk.done <= position < chunk.kept:
-            self._on_event(Event(chunk.calls[position].call.index, kind, data))
+        if self._on_event is not None and (event := _event(chunk, content)) is not None:
+            self._on_event(event)
 
     def look_after(self, now: float) -> None:
         """See to what was not heard of: read what is done, mind the limits."""
@@ -102,7 +103,9 @@ class Flight:
             self._look_after(chunk, now)
 
     def _look_after(self, chunk: Chunk, now: float) -> None:
-        self._ready.extend(chunk.read())
+        chunk.looked = now
+        if not self._read(chunk):
+            return
         if now >= chunk.late and chunk.kept - chunk.done > 1 and chunk.started is not None:
             self._pool.estimates[chunk.task].learn(now - chunk.started)
             self._intake.put_back(chunk.take_back())
@@ -110,9 +113,21 @@ class Flight:
             return
         # Once the rest is taken back it can't begin another call, which would be killed in its place.
         self._intake.put_back(chunk.take_back())
-        self._ready.extend(chunk.read())
-        if (limit := chunk.overdue(now)) is not None:
+        if self._read(chunk) and (limit := chunk.overdue(now)) is not None:
             self.end([chunk], DeadlineExceeded(limit, started=True))
+
+    def _read(self, chunk: Chunk) -> bool:
+        """Take the outcomes that are there, and tell whether the chunk goes on."""
+        count = chunk.process.responses.unread
+        if count and chunk.talks:
+            # What these calls said is on the socket, and comes before their outcomes.
+            left = chunk.process.unheard
+            while left > 0 and (size := self._hear_one(chunk, wait=False)):
+                left -= size
+                if chunk not in self.chunks:
+                    return False
+        self._ready.extend(chunk.read(count))
+        return True
 
     # Ending
 
@@ -139,9 +154,12 @@ class Flight:
         chunks = tuple(chunks)
         for chunk in chunks:
             chunk.process.send_kill()
+        said: list[Event] = []
         for chunk in chunks:
             process = chunk.process
             back = chunk.kill()
+            if chunk.talks and self._on_event is not None:
+                said += filter(None, (_event(chunk, content) for content in process.last_words()))
             self._ready.extend(chunk.read())
             if chunk.done < chunk.kept:
                 cause = error or TaskCrashed(process.pid, process.exit_code())
@@ -149,3 +167,18 @@ class Flight:
             self._intake.put_back(back)
             self._remove(chunk)
             self._pool.forget(process)
+        # Last, for it is the caller's code and may raise.
+        if self._on_event is not None:
+            for event in said:
+                self._on_event(event)
+
+
+def _event(chunk: Chunk, content: bytes) -> Event | None:
+    """Return what a call says, unless it is over: it may have left a thread behind."""
+    try:
+        number, position, kind, data = pickle.loads(content)
+    except Exception:  # noqa: BLE001 - unpickling runs code of the user's
+        return None
+    if number != chunk.process.number or not chunk.done <= position < chunk.kept:
+        return None
+    return Event(chunk.calls[position].call.index, kind, data)

@@ -72,16 +72,21 @@ class Intake:
         return self._pending[0]
 
     def gather(self, most: int) -> int:
-        """Take in up to ``most`` calls; return how many of them, from the first, are of one task."""
+        """Take in up to ``most`` calls; return how many of them, from the first, can go together.
+
+        They are of one task, and all of them are jobs or none is.
+        """
         if most == 1 or self._pending[0].call.stream:
             return 1
         if not self._left:
             most = min(most, self._ahead)
         while len(self._pending) < most and len(self.ready) < MAX_READY and self._pull():
             pass
-        task = self._pending[0].call.task
+        first = self._pending[0].call
+        task, job = first.task, first.attempt > 0
         for number, pending in enumerate(self._pending):
-            if number == most or pending.call.task != task or pending.call.stream:
+            call = pending.call
+            if number == most or call.task != task or call.stream or (call.attempt > 0) is not job:
                 return number
         return len(self._pending)
 

@@ -6,7 +6,7 @@ intake   the calls of a run that wait; flight: the chunks under way, and what be
 pool     the processes; turn: a place in the line for them; slots: the CPU budget of the machine
 process  one pool process seen from here; spawner: where it comes from
 -------  sockets, pipes and shared memory: transport
-child    what runs in the pool process; forkserver: what it is forked from
+child    what runs in the pool process; capture: what a job prints there; forkserver: what it is forked from
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from service.engine.base import Call, Feed, OnEvent, Outcome, Outcomes
 from service.engine.pool import Pool
 from service.engine.run import Run
 from service.errors import Stopping
+from service.settings import Settings
 from service.tasks import resources
 
 
@@ -63,6 +64,21 @@ class LocalEngine:
         self._pool: Pool | None = None
         self._owner = 0
         self._closed = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, queue_timeout: float | None = None) -> LocalEngine:
+        """Make one of the settings; ``queue_timeout`` may be another than the one for requests."""
+        return cls(
+            modules=settings.task_modules,
+            processes=settings.pool_processes,
+            cpu_slots=settings.cpu_slots,
+            runtime_dir=settings.runtime_dir,
+            idle_seconds=settings.pool_idle_seconds,
+            recycle_calls=settings.pool_recycle_calls,
+            memory_limit=settings.memory_limit,
+            queue_limit=settings.queue_limit,
+            queue_timeout=settings.queue_timeout if queue_timeout is None else queue_timeout,
+        )
 
     def run(
         self,

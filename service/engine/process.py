@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import math
 import os
 import pickle
@@ -10,7 +11,9 @@ import select
 import signal
 import socket
 import struct
+import termios
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from service.engine import child, forkserver
@@ -23,7 +26,7 @@ from service.engine.transport import Arena
 SOON = 0.001
 #: Seconds to a limit that leave time for a wait of that length, which nothing can interrupt.
 FAR = 10 * SOON
-_FD = struct.Struct("i")
+_INT = struct.Struct("i")
 _SOON = struct.pack("ll", 0, int(SOON * 1e6))
 #: Seconds to wait for the end of a process that was killed; after that it holds its slot until it is gone.
 KILL_PATIENCE = 1.0
@@ -89,15 +92,17 @@ class PoolProcess:
     def add(self, args: Any) -> int:
         """Add a call with its keyword arguments; return the size of the chunk so far, in bytes.
 
-        Raises whatever pickling raises; the call is not in the chunk then.
+        For a job, ``args`` are the number of the attempt and the arguments. Raises whatever pickling raises;
+        the call is not in the chunk then.
         """
         self.requests.append(args)
         return self.requests.end
 
-    def send(self, task: str, count: int, deadline: float, *, slot: bool, stream: bool) -> None:
+    def send(self, task: str, count: int, deadline: float, *, slot: bool, stream: bool, job: bool) -> None:
         """Start the chunk of ``count`` calls that were added; ``slot`` tells whether it holds a slot.
 
-        With ``stream`` it is one call of a generator, and each item comes in a message of its own.
+        With ``stream`` it is one call of a generator, and each item comes in a message of its own. ``job``
+        tells whether the calls are of jobs.
 
         Should its thread not see to it in time, the housekeeper kills the process after ``deadline``.
         Raises ``ConnectionError`` when the process is dead.
@@ -105,7 +110,7 @@ class PoolProcess:
         self.number = (self.number + 1) % 2**32
         if count > 1:
             os.write(self._tickets_w, bytes(count))
-        self._work.send(child.CHUNK.pack(self.number, count, self._renew, slot, stream) + task.encode())
+        self._work.send(child.CHUNK.pack(self.number, count, self._renew, slot, stream, job) + task.encode())
         if self._renew:
             socket.send_fds(self._work, [b"arenas"], [self.requests.fd, self.responses.fd])
             self._renew = False
@@ -146,9 +151,9 @@ class PoolProcess:
 
     def _receive_with_memory(self, flags: int) -> int:
         size, extra, _, _ = self._work.recvmsg_into(
-            [self._inbox], socket.CMSG_SPACE(_FD.size), flags | socket.MSG_CMSG_CLOEXEC
+            [self._inbox], socket.CMSG_SPACE(_INT.size), flags | socket.MSG_CMSG_CLOEXEC
         )
-        self._memory = [_FD.unpack_from(data)[0] for _, _, data in extra if len(data) >= _FD.size]
+        self._memory = [_INT.unpack_from(data)[0] for _, _, data in extra if len(data) >= _INT.size]
         return size
 
     def item(self, content: bytes) -> Any:
@@ -163,7 +168,26 @@ class PoolProcess:
         with contextlib.closing(Arena(self._memory.pop())) as arena:
             return arena.load()
 
+    @property
+    def unheard(self) -> int:
+        """How many bytes of messages there are to receive."""
+        if self._work.fileno() < 0:
+            return 0  # a run that nobody closed is garbage, and the collector came to the socket first
+        return int(_INT.unpack(fcntl.ioctl(self._work, termios.FIONREAD, bytes(_INT.size)))[0])
+
     # The end
+
+    def last_words(self) -> Iterator[bytes]:
+        """Yield the events that it sent before it was killed and that were not received."""
+        # Counted, for a child of its own may be alive and have no end of talking.
+        left = self.unheard
+        while left > 0:
+            kind, content = self.receive(wait=False, stream=False)
+            if kind is None or kind == child.KIND_DONE:
+                return
+            left -= 1 + len(content)
+            if kind == child.KIND_EVENT:
+                yield content
 
     def stop(self) -> None:
         """Ask it to end when it is idle."""

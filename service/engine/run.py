@@ -168,9 +168,10 @@ class Run:
             self._pool.give_back(process)
             return
         sent = time.monotonic()
-        stream = calls[0].call.stream
+        first = calls[0].call
+        stream, job = first.stream, first.attempt > 0
         try:
-            process.send(task.name, len(calls), self._deadline, slot=task.cpu > 0, stream=stream)
+            process.send(task.name, len(calls), self._deadline, slot=task.cpu > 0, stream=stream, job=job)
         except ConnectionError:  # it died while it was idle
             self._discard(process)
             self._intake.put_back(calls)
@@ -186,8 +187,9 @@ class Run:
         size = 0
         for _ in range(count):
             pending = self._intake.take()
+            call = pending.call
             try:
-                size = process.add(pending.call.args)
+                size = process.add((call.attempt, call.args) if call.attempt else call.args)
             except Exception as error:  # noqa: BLE001 - pickling runs code of the user's
                 reason = f"{type(error).__name__}: {error}"
                 self._ready.append(pending.unrun(NotSerializable("arguments", reason)))
@@ -214,7 +216,7 @@ class Run:
             if self._flight.hear(chunks[0], wait=alone and chunks[0].should_be_short):
                 return
             now = time.monotonic()
-        look = min(self._deadline, now + MAX_WAIT, self._flight.next_look(now))
+        look = min(self._deadline, now + MAX_WAIT, self._flight.next_look)
         if self._intake.known:
             look = min(look, now + CHUNK_SECONDS)  # a process may have become free for it
         self._listen(max(0.0, look - now))

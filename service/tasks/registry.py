@@ -8,11 +8,13 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 from service.errors import ConfigurationError, TaskModuleError, TaskNotFound
-from service.tasks import signature
+from service.tasks import options, signature
+from service.tasks.options import ExceptionTypes, JobOptions, check_follow_up, schedule_of
+from service.tasks.periods import Cron, Every
 
 #: Modules of the project's own tasks.
 BUILT_IN = (
@@ -45,6 +47,10 @@ class Task:
     timeout: float | None
     #: Media type of a ``bytes`` result, or a function that finds it from the call's arguments.
     media_type: str | Callable[..., str]
+    #: What holds for its jobs.
+    job: JobOptions = field(default_factory=JobOptions)
+    #: When a job of it is due by itself.
+    schedule: Every | Cron | None = None
 
     @property
     def streams(self) -> bool:
@@ -76,8 +82,16 @@ def task(
     cpu: int = ...,
     timeout: float | None = ...,
     media_type: str | Callable[..., str] = ...,
+    retries: int = ...,
+    retry_on: ExceptionTypes = ...,
+    retry_delay: float = ...,
+    crash_retries: int = ...,
+    on_success: str | None = ...,
+    on_failure: str | None = ...,
+    every: str | float | None = ...,
+    cron: str | None = ...,
 ) -> Callable[[F], F]: ...
-def task(
+def task(  # noqa: PLR0913 - each option is a keyword of its own, which is what people look for
     function: F | None = None,
     /,
     *,
@@ -85,21 +99,38 @@ def task(
     cpu: int = 1,
     timeout: float | None = None,
     media_type: str | Callable[..., str] = "application/octet-stream",
+    retries: int = 0,
+    retry_on: ExceptionTypes = Exception,
+    retry_delay: float = 1.0,
+    crash_retries: int = 3,
+    on_success: str | None = None,
+    on_failure: str | None = None,
+    every: str | float | None = None,
+    cron: str | None = None,
 ) -> F | Callable[[F], F]:
     """Register a function as a task and return it unchanged; ``@task`` and ``@task(...)`` both do.
 
     ``name`` defaults to the function's own. ``cpu`` is 1, or 0 for a task that mostly waits.
     ``timeout`` is in seconds. ``media_type`` describes a ``bytes`` result: a string, or a
     function that takes the same arguments as the task.
+
+    The others are for jobs. One that ends in an error of the types ``retry_on`` is tried up to ``retries``
+    times more, after ``retry_delay`` seconds and then twice as long each time; one whose process dies,
+    ``crash_retries`` times more. ``on_success`` and ``on_failure`` name tasks to be called with the finished
+    ``job``. ``every`` is a time, such as ``"5m"``, or ``cron`` an expression, after which a job is due by
+    itself.
     """
     if cpu not in (0, 1):
         raise ConfigurationError(f"cpu must be 0 or 1, not {cpu!r}")
     if timeout is not None and not timeout > 0:
         raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout!r}")
 
+    job = JobOptions(retries, retry_on, retry_delay, crash_retries, on_success, on_failure)
+
     def register(function: F) -> F:
         signature.check(function)
-        _add(Task(name or function.__name__, function, cpu, timeout, media_type))
+        schedule = schedule_of(function, every, cron)
+        _add(Task(name or function.__name__, function, cpu, timeout, media_type, job, schedule))
         return function
 
     return register if function is None else register(function)
@@ -143,13 +174,17 @@ def load(modules: Iterable[str] = ()) -> None:
     """Import the built-in task modules and the user's own, which registers what they hold.
 
     Raises ``TaskModuleError`` with the file and line of the user's mistake, ``ConfigurationError``
-    for a module that does not exist.
+    for a module that does not exist, and for a follow-up that can't be one.
     """
     for module in (*built_in(), *modules):
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:
             raise _explain(module, error) from error
+    for entry in all_tasks():
+        for option, name in entry.job.follow_ups.items():
+            follower = _tasks.get(name)
+            check_follow_up(entry.function, option, name, follower.function if follower else None)
 
 
 def _explain(module: str, error: BaseException) -> ConfigurationError:
@@ -163,5 +198,5 @@ def _explain(module: str, error: BaseException) -> ConfigurationError:
 
 
 def _is_users(filename: str) -> bool:
-    ours = {__file__, signature.__file__, importlib.__file__}
+    ours = {__file__, options.__file__, signature.__file__, importlib.__file__}
     return filename not in ours and not filename.startswith("<frozen importlib")

@@ -16,3 +16,13 @@ def process_data(item: Annotated[int, Field(ge=-(2**63), lt=2**63)]) -> str:
     """Wait half a second, then return twice the item in a sentence."""
     time.sleep(ITEM_SECONDS)
     return f"Processed: {item * 2}"
+
+
+@task(cpu=0)
+def background_task(
+    message: Annotated[str, Field(max_length=10_000)], duration: Annotated[float, Field(ge=0, le=86_400)]
+) -> None:
+    """Wait for ``duration`` seconds, and print a line with the message before and after it."""
+    print(f"Background task started: {message}")  # noqa: T201 - the lines are what there is to see
+    time.sleep(duration)
+    print(f"Background task finished: {message}")  # noqa: T201 - as above

@@ -10,7 +10,7 @@ import pytest
 from service.engine.base import Call, Engine, Event
 from service.engine.fake import FakeEngine
 from service.errors import DeadlineExceeded, MemoryLimitExceeded, Saturated, Stopping, TaskCrashed, TaskFailed
-from service.tasks import progress, registry, task
+from service.tasks import attempt, log, progress, registry, task
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,12 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     @task()
     def wait() -> None:
         time.sleep(0.02)
+
+    @task()
+    def say() -> int:
+        print("printed")
+        log("logged")
+        return attempt()
 
 
 def test_calls_run_in_order_and_are_remembered() -> None:
@@ -63,6 +69,7 @@ def test_a_failure_is_one_calls_own() -> None:
     assert isinstance(failed.error, TaskFailed)
     assert (failed.error.exception, failed.error.message) == ("ZeroDivisionError", "division by zero")
     assert "return 1 / n" in failed.error.traceback
+    assert failed.error.bases[:2] == ("builtins.ZeroDivisionError", "builtins.ArithmeticError")
     assert isinstance(hoarded.error, MemoryLimitExceeded)
     assert fine.result() == 2
 
@@ -94,6 +101,29 @@ def test_a_task_says_something_while_it_runs() -> None:
     list(FakeEngine().run([Call("double", {"n": 4}, index=9)], deadline=math.inf, on_event=heard.append))
 
     assert heard == [Event(9, "progress", {"done": 4, "total": None, "note": "doubling"})]
+
+
+def test_what_a_job_prints_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[Event] = []
+
+    (outcome,) = FakeEngine().run([Call("say", index=9, attempt=2)], deadline=math.inf, on_event=heard.append)
+
+    assert outcome.result() == 2
+    assert heard == [
+        Event(9, "log", {"stream": "stdout", "line": "printed"}),
+        Event(9, "log", {"stream": "log", "line": "logged"}),
+    ]
+    assert capsys.readouterr().out == ""
+
+
+def test_what_another_call_prints_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[Event] = []
+
+    (outcome,) = FakeEngine().run([Call("say")], deadline=math.inf, on_event=heard.append)
+
+    assert outcome.result() == 1
+    assert heard == []
+    assert capsys.readouterr().out == "printed\nlogged\n"
 
 
 def test_a_closed_engine_takes_no_more_work() -> None:

@@ -9,7 +9,8 @@ import service.tasks
 
 
 def test_the_public_face_is_pinned() -> None:
-    assert service.tasks.__all__ == ["InvalidInput", "progress", "resource", "task"]
+    names = ["FinishedJob", "InvalidInput", "attempt", "log", "progress", "resource", "task"]
+    assert service.tasks.__all__ == names
 
 
 def test_the_public_face_costs_a_pool_process_neither_pydantic_nor_flask() -> None:

@@ -1,0 +1,86 @@
+"""What a task sees of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.tasks import attempt, log
+from service.tasks.job import MAX_LINE, current_attempt
+from service.tasks.progress import emitter
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, Any]]]:
+    """Be somebody who listens to a call."""
+    events: list[tuple[str, Any]] = []
+    token = emitter.set(lambda kind, data: events.append((kind, data)))
+    yield events
+    emitter.reset(token)
+
+
+@pytest.fixture
+def third_attempt(heard: list[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    """Have that call be one of a job."""
+    token = current_attempt.set(3)
+    yield heard
+    current_attempt.reset(token)
+
+
+def lines(events: list[tuple[str, Any]]) -> list[str]:
+    assert all(kind == "log" and data["stream"] == "log" for kind, data in events)
+    return [data["line"] for _, data in events]
+
+
+def test_in_a_job_a_line_goes_to_its_log(
+    third_attempt: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log("read", 5, "rows")
+    log("a", None, sep="=")
+    log()
+
+    assert lines(third_attempt) == ["read 5 rows", "a=None", ""]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_text_of_several_lines_makes_several(third_attempt: list[tuple[str, Any]]) -> None:
+    log("one\ntwo\n")
+
+    assert lines(third_attempt) == ["one", "two", ""]
+
+
+def test_a_line_that_is_too_long_comes_in_pieces(third_attempt: list[tuple[str, Any]]) -> None:
+    log("x" * (2 * MAX_LINE) + "y")
+
+    assert lines(third_attempt) == ["x" * MAX_LINE, "x" * MAX_LINE, "y"]
+
+
+def test_what_no_file_could_hold_is_escaped(third_attempt: list[tuple[str, Any]]) -> None:
+    log("ü \ud83d")
+
+    assert lines(third_attempt) == ["ü \\ud83d"]
+
+
+def test_outside_of_a_call_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    log("read", 5, "rows")
+
+    assert capsys.readouterr().out == "read 5 rows\n"
+
+
+def test_in_a_call_that_is_of_no_job_it_is_printed_too(
+    heard: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log("read", 5, "rows")
+
+    assert capsys.readouterr().out == "read 5 rows\n"
+    assert heard == []
+
+
+def test_a_job_knows_its_attempt(third_attempt: list[tuple[str, Any]]) -> None:
+    assert attempt() == 3
+
+
+def test_everything_else_is_a_first_attempt(heard: list[tuple[str, Any]]) -> None:
+    assert attempt() == 1
