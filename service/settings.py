@@ -138,6 +138,58 @@ class Settings(BaseSettings):
         ge=16 * MIB,
         description="Memory a pool process may take beyond its first, 16MiB or more; by default no limit.",
     )
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///var/everycore.db"),
+        description="Where jobs are kept: sqlite:///path (four slashes for an absolute one) or"
+        " postgresql://user:password@host/name.",
+    )
+    runners: int = Field(
+        default=1,
+        ge=0,
+        le=100,
+        description="Runner processes that serve starts for jobs, 0 to 100; 0 when they run elsewhere.",
+    )
+    job_slots: int = Field(
+        default_factory=lambda data: max(1, data.get("cpu_slots", available_cpus()) - 1),
+        ge=1,
+        le=10_000,
+        description="CPU slots that the jobs of one runner take at most, up to SERVICE_CPU_SLOTS; by default"
+        " all but one, which is kept for requests.",
+    )
+    job_timeout: Seconds = Field(
+        default=3600,
+        le=30 * 86_400,
+        description="Seconds that an attempt of a job may take when neither task nor submission says.",
+    )
+    job_lease: float = Field(
+        default=15,
+        ge=1,
+        le=3600,
+        description="Seconds after which the jobs of a runner that gives no sign of life go to others,"
+        " 1 to 3600.",
+    )
+    job_grace: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="Seconds that running jobs have to end when a runner stops; then they are given back.",
+    )
+    job_ttl: float = Field(
+        default=7 * 86_400,
+        ge=0,
+        le=36_500 * 86_400,
+        description="Seconds for which a job is kept after its end, with its result; 0 for ever.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="What webhooks are signed with: whsec_ and base64, or any 24 characters or more; without"
+        " one there are no webhooks.",
+    )
+    webhook_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Networks (10.0.0.0/8) and host names to which webhooks may go although they are not"
+        " public, separated by commas.",
+    )
     runtime_dir: Path = Field(
         default=Path("var/run"),
         description="Folder for the files that the processes of one service share; made if missing.",
@@ -189,6 +241,24 @@ class Settings(BaseSettings):
                 "other machines could reach that address, and nobody needs a key;"
                 " use 127.0.0.1, set SERVICE_API_KEYS, or say SERVICE_INSECURE=1 if you mean it",
             )
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_of_a_kind_we_know(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError("it must begin with sqlite:/// or postgresql://")
+        if url in ("sqlite:///", "sqlite:///:memory:"):
+            raise ValueError("it must name a file, for several processes use it")
+        return value
+
+    @field_validator("job_slots")
+    @classmethod
+    def _job_slots_within_cpu_slots(cls, value: int, info: ValidationInfo) -> int:
+        most = info.data.get("cpu_slots", value)
+        if value > most:
+            raise ValueError(f"it must be at most SERVICE_CPU_SLOTS, {most}")
         return value
 
     @field_validator("task_modules")

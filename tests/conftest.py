@@ -1,8 +1,11 @@
 """What every test starts from."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests import postgres as postgresql
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,14 @@ def _no_settings_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.upper().startswith("SERVICE_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.PostgresServer]:
+    """One PostgreSQL server for all tests that ask for it; each makes a database of its own there."""
+    if not postgresql.find_programs():
+        if os.environ.get("CI"):
+            pytest.fail(postgresql.MISSING)
+        pytest.skip(postgresql.MISSING)
+    with postgresql.PostgresServer() as server:
+        yield server

@@ -1,0 +1,62 @@
+"""What follows when a job has ended, in the same transaction: its webhook's message and its follow-up job."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from service.errors import TaskNotFound
+from service.jobs.arguments import JSON
+from service.jobs.database import WORK, Row, Transaction
+from service.jobs.model import NewJob, Payload, State, new_id
+from service.jobs.submission import add
+from service.jobs.terms import terms_of
+from service.tasks import registry
+from service.tasks.strict_json import loads
+
+
+def note_ends(tx: Transaction, rows: Sequence[Row], results: dict[str, Payload] | None = None) -> None:
+    """See to what follows for those of these jobs that have ended; ``results`` are by id of job."""
+    results = results or {}
+    now = time.time()
+    ended = [row for row in rows if State(row["state"]).is_final]
+    for row in ended:
+        if row["webhook"] is not None:
+            (delivery,) = new_id()
+            event = f"job.{row['state']}"
+            tx.all("add_delivery", id=delivery, job=row["id"], url=row["webhook"], event=event, now=now)
+            tx.ring(WORK)
+    followers = [job for row in ended if (job := _follow_up(row, results.get(row["id"]))) is not None]
+    if followers:
+        add(tx, followers, now)
+        tx.ring(WORK)
+
+
+def _follow_up(row: Row, result: Payload | None) -> NewJob | None:
+    try:
+        options = registry.get(row["task"]).job
+        name = options.on_success if row["state"] == State.SUCCEEDED else options.on_failure
+        if name is None or row["state"] == State.CANCELLED:
+            return None
+        task = registry.get(name)
+    except TaskNotFound:
+        return None  # a task of another version of the service
+    job = {
+        "id": row["id"],
+        "task": row["task"],
+        "state": row["state"],
+        "attempts": row["attempts"],
+        "result": loads(result.content) if result is not None and result.media_type == JSON else None,
+        "error": None if row["error"] is None else json.loads(row["error"]),
+    }
+    args = Payload(JSON, json.dumps({"job": job}).encode())
+    return NewJob(
+        task.name,
+        args,
+        **terms_of(task),
+        priority=row["priority"],
+        owner=row["owner"],
+        request_id=row["request_id"],
+        parent=row["id"],
+    )

@@ -1,0 +1,184 @@
+"""Delivers the messages to webhooks, in threads of a runner that run no jobs.
+
+job ends ─> delivery (in the same transaction) ─> claimed ─> POST ─┬─ 2xx: delivered
+                                                  ^                └─ else: again, later, or failed
+                                                  └── its runner died: again when another runner takes over
+
+A message may arrive more than once, and two of one job in any order: each has an id, and says the state.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from service.jobs.arguments import JSON
+from service.jobs.claims import Claims
+from service.jobs.database import Database, Row
+from service.jobs.model import Job, JobNotFound, StoreUnavailable
+from service.jobs.store import Store
+from service.jobs.times import rfc3339
+from service.jobs.webhooks.allowed import parse_allowed
+from service.jobs.webhooks.send import Refused, Undelivered, post
+from service.jobs.webhooks.signature import sign
+from service.settings import Settings
+from service.tasks.strict_json import loads
+from service.telemetry.logs import get_logger
+
+_log = get_logger()
+
+#: Seconds before the second attempt; each further one waits three times as long: about nine hours in all.
+FIRST_DELAY = 5.0
+MAX_ATTEMPTS = 9
+#: Status by which a receiver says that it wants no more of this: 410 Gone.
+GONE = 410
+#: Seconds that one attempt may take, and after which a delivery is claimed again whatever became of it.
+TIMEOUT = 10.0
+CLAIM_SECONDS = 30.0
+#: Messages that are on their way at once.
+AT_ONCE = 4
+#: Most seconds between two looks.
+TICK = 5.0
+#: The same while as many are on their way as may be.
+TICK_WHEN_FULL = 0.5
+#: Largest result that a message carries along, in bytes.
+MAX_RESULT = 64 * 1024
+
+
+class Postman:
+    """Runs until it is closed."""
+
+    def __init__(self, database: Database, claims: Claims, settings: Settings) -> None:
+        """Start nothing yet; ``claims`` are those of the runner. Without a secret every delivery fails."""
+        self._database = database
+        self._store = Store(database)
+        self._claims = claims
+        secret = settings.webhook_secret
+        self._secret = None if secret is None else secret.get_secret_value()
+        self._allowed = parse_allowed(settings.webhook_allow)
+        self._closed = threading.Event()
+        self._prod = threading.Event()
+        self._under_way: set[threading.Thread] = set()
+        self._thread = threading.Thread(target=self._serve, name="job-postman", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def look_soon(self) -> None:
+        """Look now: a job has ended."""
+        self._prod.set()
+
+    def close(self) -> None:
+        """End; what is on its way is left to another runner, should it not arrive."""
+        self._closed.set()
+        self._prod.set()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            pause = TICK
+            try:
+                pause = self._deliver()
+            except StoreUnavailable:
+                pass  # the keeper says so
+            except Exception:  # noqa: BLE001 - other messages have to go out all the same
+                _log.exception("the postman failed")
+            self._prod.wait(pause)
+            self._prod.clear()
+
+    def _deliver(self) -> float:
+        """Send what is due; return how many seconds there are to the next."""
+        self._under_way = {thread for thread in self._under_way if thread.is_alive()}
+        free, now = AT_ONCE - len(self._under_way), time.time()
+        if not free:
+            return TICK_WHEN_FULL
+        with self._database.reading() as tx:
+            due = tx.all("next_delivery")[0]["next_at"]
+        if due is None or due > now:
+            return TICK if due is None else min(TICK, due - now)
+        with self._database.transaction() as tx:
+            again = now + CLAIM_SECONDS
+            claimed = tx.all("claim_deliveries", runner=self._claims.runner, now=now, again=again, limit=free)
+        for row in claimed:
+            thread = threading.Thread(target=self._attempt, args=[row], name="webhook", daemon=True)
+            self._under_way.add(thread)
+            thread.start()
+        return 0.0
+
+    def _attempt(self, row: Row) -> None:
+        try:
+            self._try(row)
+        except StoreUnavailable:
+            pass  # it is claimed again in its time
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("a webhook could not be sent", job=row["job"])
+        self._prod.set()
+
+    def _try(self, row: Row) -> None:
+        status, error, is_worth_another = None, None, True
+        try:
+            status = self._send(row)
+            if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
+                error, is_worth_another = f"the answer was {status}", status != GONE
+        except Undelivered as undelivered:
+            error, is_worth_another = undelivered.reason, not isinstance(undelivered, Refused)
+        except JobNotFound:
+            return  # deleted, and this delivery with it
+        self._settle(row, status, error, is_last=row["attempts"] >= MAX_ATTEMPTS or not is_worth_another)
+
+    def _send(self, row: Row) -> int:
+        if self._secret is None:
+            raise Undelivered("SERVICE_WEBHOOK_SECRET is not set where the runner runs")
+        body = json.dumps(self._message(row)).encode()
+        headers = sign(self._secret, row["id"], int(time.time()), body) | {"Content-Type": JSON}
+        return post(row["url"], body, headers, allowed=self._allowed, timeout=TIMEOUT)
+
+    def _message(self, row: Row) -> Mapping[str, Any]:
+        job = self._store.get(row["job"])
+        data = {
+            "id": job.id,
+            "href": f"/v1/jobs/{job.id}",
+            "task": job.task,
+            "state": row["event"].removeprefix("job."),
+            "attempts": job.attempts,
+            "error": job.error,
+            "created_at": rfc3339(job.created_at),
+            "finished_at": rfc3339(job.finished_at),
+        }
+        return {
+            "type": row["event"],
+            "timestamp": rfc3339(row["created_at"]),
+            "data": data | self._result(job),
+        }
+
+    def _result(self, job: Job) -> dict[str, Any]:
+        result = self._store.result(job.id)
+        if result is None or result.media_type != JSON or len(result.content) > MAX_RESULT:
+            return {}
+        return {"result": loads(result.content)}
+
+    def _settle(self, row: Row, status: int | None, error: str | None, *, is_last: bool) -> None:
+        now = time.time()
+        state, next_at = "delivered", now
+        if error is not None:
+            state = "failed" if is_last else "pending"
+            delay = FIRST_DELAY * 3.0 ** (row["attempts"] - 1)
+            next_at = now + delay * random.uniform(0.5, 1)  # noqa: S311 - nothing secret hangs on it
+            _log.warning("a webhook was not delivered", job=row["job"], attempt=row["attempts"], error=error)
+        with self._database.transaction() as tx:
+            tx.all(
+                "settle_delivery",
+                id=row["id"],
+                runner=row["runner"],
+                attempt=row["attempts"],
+                state=state,
+                next_at=next_at,
+                status=status,
+                error=error,
+                finished_at=None if state == "pending" else now,
+            )

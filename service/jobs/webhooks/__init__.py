@@ -1,0 +1,1 @@
+"""Webhooks: which addresses may be called, how a message is signed, and how one is sent."""
