@@ -133,8 +133,9 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Begin to load what the tasks share."""
+    """Begin to load what the tasks share; who waits for a job goes home when the worker stops."""
     with _guarded(worker, "post_worker_init"):
+        worker.wsgi.extensions["everycore.watcher"].is_stopping = lambda: not worker.alive
         worker.wsgi.extensions["everycore.engine"].warm()
 
 
@@ -147,6 +148,8 @@ def worker_exit(server: Any, worker: Any) -> None:
             app = getattr(worker, "wsgi", None)
             if app is not None:
                 app.extensions["everycore.engine"].close()
+                app.extensions["everycore.watcher"].close()
+                app.extensions["everycore.store"].close()
 
 
 @contextlib.contextmanager

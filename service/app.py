@@ -2,7 +2,8 @@
 
 Settings ─┬─> logs
       ├─> task modules ─> contracts ─┐
-      └─> engine ────────────────────┴─> Flask and its blueprints
+      ├─> engine ────────────────────┤
+      └─> store of jobs ─────────────┴─> Flask and its blueprints
 """
 
 from __future__ import annotations
@@ -10,44 +11,70 @@ from __future__ import annotations
 from flask import Flask
 
 from service import settings as settings_module
-from service.api import admission, docs, keys, maps, ops, problems, requests, samples, tasks
+from service.api import (
+    admission,
+    batches,
+    docs,
+    job_events,
+    job_outputs,
+    job_waits,
+    jobs,
+    keys,
+    maps,
+    ops,
+    problems,
+    requests,
+    samples,
+    tasks,
+)
+from service.api.readiness import StoreCheck
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.jobs import checks
+from service.jobs.store import Store, open_store
+from service.jobs.webhooks.allowed import parse_allowed
 from service.settings import Settings
 from service.tasks import contract, registry
 from service.telemetry import logs
 
+BLUEPRINTS = (
+    docs.bp,
+    ops.bp,
+    samples.bp,
+    tasks.bp,
+    maps.bp,
+    jobs.bp,
+    job_outputs.bp,
+    job_events.bp,
+    batches.bp,
+)
 
-def create_app(settings: Settings | None = None, *, engine: Engine | None = None) -> Flask:
+
+def create_app(
+    settings: Settings | None = None, *, engine: Engine | None = None, store: Store | None = None
+) -> Flask:
     """Build the application; a setting or a task that can't be used stops it with ``ConfigurationError``."""
     settings = settings or settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
     registry.load(settings.task_modules)
+    checks.check(settings)
+    store = store or open_store(settings.database_url.get_secret_value())
     app = Flask(__name__, static_folder=None)
     # A path with a slash too many is unknown, not redirected to wherever it may lead.
     app.url_map.merge_slashes = False
     app.extensions["everycore.settings"] = settings
     app.extensions["everycore.contracts"] = {task.name: contract.build(task) for task in registry.all_tasks()}
-    app.extensions["everycore.engine"] = engine or local_engine(settings)
+    app.extensions["everycore.engine"] = engine or LocalEngine.of(settings)
+    app.extensions["everycore.store"] = store
+    app.extensions["everycore.store_check"] = StoreCheck(lambda: store.list(limit=1))
+    # Without a secret to sign them with there are none.
+    allowed = None if settings.webhook_secret is None else parse_allowed(settings.webhook_allow)
+    app.extensions["everycore.webhooks"] = allowed
     requests.install(app)
     keys.install(app, settings)
     admission.install(app, settings)
+    job_waits.install(app, settings, store)
     problems.install(app)
-    for blueprint in (docs.bp, ops.bp, samples.bp, tasks.bp, maps.bp):
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app
-
-
-def local_engine(settings: Settings) -> LocalEngine:
-    """Build the engine of this worker; it starts nothing before its first call."""
-    return LocalEngine(
-        modules=settings.task_modules,
-        processes=settings.pool_processes,
-        cpu_slots=settings.cpu_slots,
-        runtime_dir=settings.runtime_dir,
-        idle_seconds=settings.pool_idle_seconds,
-        recycle_calls=settings.pool_recycle_calls,
-        memory_limit=settings.memory_limit,
-        queue_limit=settings.queue_limit,
-        queue_timeout=settings.queue_timeout,
-    )

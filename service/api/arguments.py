@@ -18,48 +18,63 @@ from werkzeug.datastructures import MultiDict
 from service.api.bodies import parse_multipart, read_body
 from service.api.problems import WrongMediaType
 from service.api.results import NPY
+from service.jobs.arguments import JSON, of_fields
+from service.jobs.model import Payload
 from service.tasks.contract import Contract, InvalidArguments
 
-_JSON = "application/json"
 _MULTIPART = "multipart/form-data"
 _RAW = ("application/octet-stream", "image/*", "audio/*", "video/*")
 
 
-def read_arguments(contract: Contract, request: Request, limit: int, until: float) -> dict[str, Any]:
-    """Return keyword arguments that fit; a body without a media type is taken for JSON.
+#: A JSON object as it came, or the texts and contents of a form, of an upload and its query.
+Given = bytes | dict[str, Any]
 
-    Raises ``WrongMediaType``, what ``read_body`` raises, ``MalformedJson`` or ``InvalidArguments``.
+
+def read_arguments(contract: Contract, request: Request, limit: int, until: float) -> Given:
+    """Read what is given; a body without a media type is taken for JSON.
+
+    Raises ``WrongMediaType``, what ``read_body`` raises, or ``InvalidArguments``.
     """
-    media_type = request.mimetype or _JSON
+    media_type = request.mimetype or JSON
     if not _is_accepted(contract, media_type):
         raise WrongMediaType(media_type, accepted(contract))
     body = read_body(request, limit, until)
-    if media_type in (_JSON, _MULTIPART) and request.query_string and request.args:
+    if media_type in (JSON, _MULTIPART) and request.query_string and request.args:
         said = [{"loc": [name], "msg": f"the query is not read beside {media_type}"} for name in request.args]
         raise InvalidArguments(contract.task.name, said)
-    if media_type == _JSON:
-        return contract.validate_json(body)
+    if media_type == JSON:
+        return body
     if media_type == _MULTIPART:
         fields, files = parse_multipart(request, body)
         contents = MultiDict((name, file.read()) for name, file in files.items(multi=True))
-        return _validated(contract, fields, _values(contents))
+        return _together(contract, fields, _values(contents))
     name = contract.array if media_type == NPY else contract.upload
-    return _validated(contract, request.args, {str(name): body})
+    return _together(contract, request.args, {str(name): body})
 
 
-def _validated(contract: Contract, texts: MultiDict[str, str], contents: dict[str, Any]) -> dict[str, Any]:
+def fitting(contract: Contract, given: Given) -> dict[str, Any]:
+    """Return keyword arguments that fit; raises ``MalformedJson``, ``InvalidArguments`` or ``TaskFailed``."""
+    return contract.validate_json(given) if isinstance(given, bytes) else contract.validate_text(given)
+
+
+def payload_of(given: Given) -> Payload:
+    """Return what is given in the form in which jobs keep it."""
+    return Payload(JSON, given) if isinstance(given, bytes) else of_fields(given)
+
+
+def _together(contract: Contract, texts: MultiDict[str, str], contents: dict[str, Any]) -> dict[str, Any]:
     if twice := contents.keys() & texts.keys():
         said = [
             {"loc": [name], "msg": "it is given twice, as text and as content"}
             for name in sorted(twice, key=str)
         ]
         raise InvalidArguments(contract.task.name, said)
-    return contract.validate_text(_values(texts) | contents)
+    return _values(texts) | contents
 
 
 def accepted(contract: Contract) -> list[str]:
     """Return the media types that a task takes."""
-    media_types = [_JSON]
+    media_types = [JSON]
     if contract.upload is not None or contract.arrays:
         media_types.append(_MULTIPART)
     if contract.array is not None:
@@ -70,7 +85,7 @@ def accepted(contract: Contract) -> list[str]:
 
 
 def _is_accepted(contract: Contract, media_type: str) -> bool:
-    if media_type == _JSON:
+    if media_type == JSON:
         return True
     family = media_type.partition("/")[0] + "/*"
     return not {media_type, family}.isdisjoint(accepted(contract))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Flask, Response, after_this_request, request
+from flask import Flask, Response, after_this_request, g, request
 from structlog.contextvars import bind_contextvars
 
 from service.api.limits import Rate
@@ -30,6 +30,12 @@ def install(app: Flask, settings: Settings) -> None:
         guard = Guard(keys, settings.runtime_dir)
         app.extensions["everycore.guard"] = guard
         app.before_request(guard.enter)
+
+
+def owner() -> str:
+    """Return the name of the key that the request came with; empty where nobody needs one."""
+    name: str = g.get("everycore_key", "")
+    return name
 
 
 class Guard:
@@ -52,6 +58,7 @@ class Guard:
         key = self._authenticate()
         # Every line of this request carries the name, and no line ever the key.
         bind_contextvars(key=key.name)
+        g.everycore_key = key.name
         slot = self._take_slot(key)
         try:
             self._count(key)

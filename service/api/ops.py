@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, current_app, url_for
 
 from service.api import calls
+from service.api.readiness import StoreCheck
 from service.api.results import json_response
 
 bp = Blueprint("ops", __name__)
@@ -17,7 +18,9 @@ def index() -> Response:
         "docs": "docs.page",
         "openapi": "docs.openapi",
         "tasks": "tasks.index",
+        "jobs": "jobs.index",
         "concurrent_cpu_tasks": "samples.concurrent_cpu_tasks",
+        "start_background_process": "samples.start_background_process",
         "parallel_data_processing": "samples.parallel_data_processing",
         "healthz": "ops.healthz",
         "readyz": "ops.readyz",
@@ -37,6 +40,8 @@ def readyz() -> Response:
     engine = calls.engine()
     state = "stopping" if engine.closed else "running" if engine.ready else "loading"
     ready = bool(calls.contracts()) and state == "running"
-    checks = {"tasks": len(calls.contracts()), "engine": state}
+    store: StoreCheck = current_app.extensions["everycore.store_check"]
+    # Without the store there are no jobs, but tasks run: no reason to send all requests elsewhere.
+    checks = {"tasks": len(calls.contracts()), "engine": state, "store": store.state()}
     status = "ready" if ready else "unavailable"
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)

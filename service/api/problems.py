@@ -13,9 +13,14 @@ from werkzeug import exceptions as http
 
 from service import errors
 from service.api.results import dumps
+from service.engine.problems import KINDS, Kind, detail_of, is_invalid_input
+from service.jobs.model import BatchNotFound, JobNotFound, KeyReused, StoreUnavailable, WrongState
 from service.tasks import InvalidInput
-from service.tasks.contract import InvalidArguments, MalformedJson
+from service.tasks.contract import MAX_ERRORS, InvalidArguments, MalformedJson
 from service.telemetry.logs import get_logger
+
+#: Seconds after which to try the store of jobs again when it can't be used.
+STORE_SECONDS = 2
 
 _log = get_logger()
 
@@ -117,6 +122,33 @@ class WorkerFull(errors.Saturated):
         super().__init__("every thread of this worker is busy", retry_after)
 
 
+class WaitersFull(WorkerFull):
+    """As many threads of the worker as may do so wait for jobs already; another worker may have one."""
+
+    def __init__(self, most: int) -> None:
+        """``most`` is how many may."""
+        errors.Saturated.__init__(self, f"{most} requests wait for jobs in this worker, and no more may", 1)
+
+
+class InvalidRequest(RequestError):
+    """Members of the body, or parameters of the query, are not what they have to be."""
+
+    def __init__(self, what: str, mistakes: Sequence[Mapping[str, Any]]) -> None:
+        """``mistakes`` holds a ``loc`` (list of names and indices) and a ``msg`` each."""
+        listed = mistakes[:MAX_ERRORS]
+        more = f"; {len(mistakes)} mistakes, the first {len(listed)} are listed"
+        super().__init__(f"{what} can't be taken{more if len(mistakes) > len(listed) else ''}")
+        self.errors = listed
+
+
+class NoResult(RequestError):
+    """The job has no result, or none yet."""
+
+    def __init__(self, job: str, state: str) -> None:
+        """Say where the job stands."""
+        super().__init__(f"job {job} is {state} and has no result")
+
+
 class ResultNotJson(errors.EverycoreError):
     """The task's result has no form in JSON."""
 
@@ -130,50 +162,35 @@ class ResultNotJson(errors.EverycoreError):
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of problem."""
-
-    status: int
-    slug: str
-    title: str
-
-
-TABLE: dict[type[Exception], Kind] = {
+TABLE: dict[type[Exception], Kind] = KINDS | {
     MalformedJson: Kind(400, "malformed-json", "The body is not JSON"),
     MalformedBody: Kind(400, "malformed-body", "The body can't be read"),
     InvalidHeader: Kind(400, "invalid-header", "A header can't be used"),
     http.BadRequest: Kind(400, "bad-request", "The request can't be understood"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
-    errors.TaskNotFound: Kind(404, "task-not-found", "There is no such task"),
     http.NotFound: Kind(404, "not-found", "There is nothing here"),
+    JobNotFound: Kind(404, "job-not-found", "There is no such job"),
+    BatchNotFound: Kind(404, "batch-not-found", "There is no such batch"),
+    NoResult: Kind(404, "no-result", "The job has no result"),
     http.MethodNotAllowed: Kind(405, "method-not-allowed", "That method is not allowed here"),
     BodyTooSlow: Kind(408, "body-too-slow", "The body came too slowly"),
-    errors.Cancelled: Kind(409, "cancelled", "The call was cancelled"),
+    WrongState: Kind(409, "wrong-state", "The job's state does not allow it"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     http.RequestEntityTooLarge: Kind(413, "body-too-large", "The body is too large"),
     http.RequestURITooLarge: Kind(414, "uri-too-long", "The request's path and query are too long"),
     WrongMediaType: Kind(415, "unsupported-media-type", "The task does not take this media type"),
     CompressedBody: Kind(415, "unsupported-media-type", "The task does not take this media type"),
     InvalidArguments: Kind(422, "validation", "The arguments don't fit the task"),
-    InvalidInput: Kind(422, "invalid-input", "The task can't use this input"),
+    InvalidRequest: KINDS[InvalidArguments],
+    KeyReused: Kind(422, "idempotency-key-reused", "The idempotency key was used for something else"),
     RateLimited: Kind(429, "rate-limited", "Too many requests in a minute"),
     TooManyConcurrent: Kind(429, "too-many-concurrent", "Too many requests at once"),
     http.RequestHeaderFieldsTooLarge: Kind(431, "header-too-large", "The header is too large"),
-    errors.Abandoned: Kind(499, "client-gone", "The client went away"),
-    errors.TaskFailed: Kind(500, "task-failed", "The task failed"),
-    errors.TaskCrashed: Kind(500, "task-crashed", "The task's process died"),
-    errors.NotSerializable: Kind(500, "result-not-serializable", "The result can't be sent"),
-    ResultNotJson: Kind(500, "result-not-serializable", "The result can't be sent"),
-    errors.Saturated: Kind(503, "saturated", "The service is full"),
-    errors.Stopping: Kind(503, "stopping", "The service is stopping"),
-    errors.ConfigurationError: Kind(503, "unavailable", "The service takes no work now"),
-    errors.EngineUnavailable: Kind(503, "unavailable", "The service takes no work now"),
-    TooLate: Kind(504, "deadline-exceeded", "The call took too long"),
-    errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The call took too long"),
-    http.InternalServerError: Kind(500, "internal-error", "Something went wrong here"),
-    errors.MemoryLimitExceeded: Kind(507, "memory-limit-exceeded", "The call took too much memory"),
-    Exception: Kind(500, "internal-error", "Something went wrong here"),
+    StoreUnavailable: Kind(503, "store-unavailable", "The store of jobs can't be used now"),
+    errors.RunnerLost: KINDS[errors.TaskCrashed],
+    ResultNotJson: KINDS[errors.NotSerializable],
+    TooLate: KINDS[errors.DeadlineExceeded],
+    http.InternalServerError: KINDS[Exception],
 }
 
 
@@ -208,12 +225,12 @@ def describe(error: Exception) -> Problem:
     """Find what a client is told about an error: never a stack trace, nothing of what is not ours."""
     if isinstance(error, http.HTTPException):
         return _describe_http(error)
-    if isinstance(error, errors.TaskFailed) and error.exception == InvalidInput.__name__:
-        return Problem(TABLE[InvalidInput], error.message)
+    if is_invalid_input(error):
+        return Problem(TABLE[InvalidInput], detail_of(error))
     kind = _kind_of(error)
     if kind is TABLE[Exception]:
         return Problem(kind, "the error has been logged under this request's id")
-    return Problem(kind, _detail(error), getattr(error, "errors", ()), _headers_for(error))
+    return Problem(kind, detail_of(error), getattr(error, "errors", ()), _headers_for(error))
 
 
 def of_status(status: int, detail: str) -> bytes:
@@ -238,12 +255,14 @@ def handle(error: Exception) -> Response:
 def note(error: Exception) -> None:
     """Log what is the service's or the task's fault, with its traceback if it has one."""
     if isinstance(error, errors.TaskFailed):
-        if error.exception != InvalidInput.__name__:
+        if not is_invalid_input(error):
             _log.warning("task failed", error=str(error), traceback=error.traceback)
     elif isinstance(error, ResultNotJson):
         _log.warning("result has no form in JSON", error=error.reason)
     elif isinstance(error, errors.ConfigurationError):
         _log.error("what the tasks need can't be loaded", error=str(error))
+    elif isinstance(error, StoreUnavailable):
+        _log.warning("the store of jobs can't be used", reason=error.reason)
     elif isinstance(error, errors.CallError | errors.EngineUnavailable):
         _log.warning("call ended without a result", error=str(error))
     elif not isinstance(error, http.HTTPException) and _kind_of(error) is TABLE[Exception]:
@@ -252,18 +271,6 @@ def note(error: Exception) -> None:
 
 def _kind_of(error: Exception) -> Kind:
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
-
-
-def _detail(error: Exception) -> str:
-    """Word what happened; texts of a task's own exceptions may hold anything, so the log alone has them."""
-    if isinstance(error, errors.TaskFailed):
-        return f"the task raised {error.exception}; the log has more under this request's id"
-    if isinstance(error, errors.ConfigurationError):
-        return "what the tasks need can't be loaded; the log has more"
-    if isinstance(error, errors.NotSerializable):
-        cause = error.reason.partition(":")[0]
-        return f"the {error.what} can't be sent between processes ({cause}); the log has more"
-    return str(error)
 
 
 def _kind_of_status(status: int, name: str) -> Kind:
@@ -276,6 +283,8 @@ def _headers_for(error: Exception) -> dict[str, str]:
     if isinstance(error, errors.Saturated | LimitReached):
         elsewhere = {"Connection": "close"} if isinstance(error, WorkerFull) else {}
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))} | elsewhere
+    if isinstance(error, StoreUnavailable):
+        return {"Retry-After": str(STORE_SECONDS)}
     if isinstance(error, BodyTooLarge | BodyTooSlow):
         # The rest of the body is under way, and nobody reads it.
         return {"Connection": "close"}

@@ -8,21 +8,28 @@ from flask import Request, Response
 
 from service.tasks.strict_json import dumps
 
-__all__ = ["NPY", "dumps", "json_response", "npy_response", "prefers_npy"]
+__all__ = ["JSON", "NPY", "dumps", "json_response", "nothing", "npy_response", "prefers_npy"]
 
-_JSON = "application/json"
+JSON = "application/json"
 #: The media type of NumPy's .npy files; it is not registered.
 NPY = "application/x-npy"
 
 
 def json_response(value: Any, status: int = 200) -> Response:
     """Answer with a value as JSON."""
-    return Response(dumps(value), status, content_type=_JSON)
+    return Response(dumps(value), status, content_type=JSON)
+
+
+def nothing() -> Response:
+    """Answer that there is nothing to send."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def prefers_npy(request: Request) -> bool:
     """Tell whether an array should be answered as a .npy file: when ``Accept`` names that before JSON."""
-    return request.accept_mimetypes.best_match([_JSON, NPY]) == NPY
+    return request.accept_mimetypes.best_match([JSON, NPY]) == NPY
 
 
 def npy_response(array: Any) -> Response:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 from collections.abc import Sequence
 
 from flask import Blueprint, Response, request
 
-from service.api import calls, problems, requests, results
+from service.api import calls, job_documents, jobs, problems, requests, results
 from service.api.admission import admitted
-from service.tasks import registry
+from service.api.bodies import read_body
+from service.api.job_store import store
+from service.jobs.arguments import JSON
+from service.jobs.model import Payload
+from service.tasks import registry, strict_json
+from service.tasks.contract import InvalidArguments
 
 bp = Blueprint("samples", __name__)
 
@@ -23,11 +29,13 @@ MAX_ITEMS = 1000
 MAX_N = 100_000_000
 MAX_ITEM = 10**18 - 1
 
+MISSING = "Missing message or duration in request"
+
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
 class InvalidQuery(problems.RequestError):
-    """The query holds something that the sample does not take."""
+    """The query, or the body, holds something that the sample does not take."""
 
 
 @bp.get("/concurrent_cpu_tasks/", strict_slashes=False)
@@ -56,6 +64,25 @@ def parallel_data_processing() -> Response:
     return _answer([outcome.value for outcome in sorted(outcomes, key=lambda outcome: outcome.index)])
 
 
+@bp.post("/start_background_process/", strict_slashes=False)
+@admitted
+def start_background_process() -> Response:
+    """Start a process in the background that prints the ``message``, waits, and prints it again."""
+    contract = calls.contract("background_task")
+    args = results.dumps(_message_and_duration())
+    try:
+        contract.validate_json(args)
+    except InvalidArguments as error:
+        said = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors)
+        raise InvalidQuery(said) from None
+    job, _ = store().submit(jobs.intake().call(contract, Payload(JSON, args)))
+    href = job_documents.href_of_job(job.id)
+    answer = {"message": "Background task started successfully", "job": {"id": job.id, "href": href}}
+    response = results.json_response(answer, 202)
+    response.headers["Location"] = href
+    return response
+
+
 @bp.errorhandler(Exception)
 def say_error(error: Exception) -> Response:
     """Answer an error in the samples' own form, with the status it has everywhere."""
@@ -67,6 +94,20 @@ def say_error(error: Exception) -> Response:
     response = results.json_response({"error": problem.detail}, problem.kind.status)
     response.headers.update(problem.headers)
     return response
+
+
+def _message_and_duration() -> dict[str, object]:
+    raw = read_body(request, int(requests.settings().max_body), requests.deadline(request))
+    try:
+        body = strict_json.loads(raw)
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    message, duration = body.get("message"), body.get("duration")
+    is_number = isinstance(duration, int | float) and not isinstance(duration, bool)
+    if not isinstance(message, str) or not is_number or duration in (math.inf, -math.inf):
+        raise InvalidQuery(MISSING)
+    return {"message": message, "duration": duration}
 
 
 def _answer(values: list[object]) -> Response:

@@ -1,9 +1,10 @@
 """Tasks over HTTP: what there is, and running one.
 
-POST body ─> read_arguments ─> engine ─┬─ bytes: as they are, with their media type
-                                   ├─ an array, if asked for so: a .npy file
-                                   ├─ items of a generator: sent as they come (streams)
-                                   └─ anything else: {"task", "result", "timing"}
+POST body ─> arguments ─┬─> engine ─┬─ bytes: as they are, with their media type
+                        │           ├─ an array, if asked for so: a .npy file
+                        │           ├─ items of a generator: sent as they come (streams)
+                        │           └─ anything else: {"task", "result", "timing"}
+                        └─> a job, when the client would rather not wait (job_calls)
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
-from service.api import calls, requests, results, streams
+from service.api import calls, job_calls, requests, results, streams
 from service.api.admission import admitted
-from service.api.arguments import accepted, read_arguments
+from service.api.arguments import accepted, fitting, payload_of, read_arguments
+from service.api.job_headers import idempotency_key, preferences
 from service.api.many import timing_of
 from service.api.problems import ResultNotJson
 from service.engine.base import Outcome
@@ -41,7 +43,11 @@ def run(name: str) -> Response:
     """Run one task and answer with its result."""
     contract = calls.contract(name)
     deadline = requests.deadline(request)
-    arguments = read_arguments(contract, request, int(requests.settings().max_body), deadline)
+    wishes, key = preferences(request), idempotency_key(request)
+    given = read_arguments(contract, request, int(requests.settings().max_body), deadline)
+    arguments = fitting(contract, given)
+    if wishes.wants_job:
+        return job_calls.run(contract, payload_of(given), wishes, key)
     if contract.task.streams and streams.media_type() != streams.JSON:
         return streams.run(contract.task, arguments, deadline)
     (outcome,) = calls.run(contract.task, [arguments], deadline)

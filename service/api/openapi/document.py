@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import service
-from service.api.openapi.endpoints import ENDPOINTS, Api
+from service.api.openapi.api import Api
+from service.api.openapi.endpoints import ENDPOINTS
 from service.api.openapi.parts import HEADERS, SCHEMAS, Operation, parameters, problem_responses
 from service.settings import Settings
 from service.tasks.contract import Contract
 
 TAGS = {
     "tasks": "Run a function and wait for its result.",
+    "jobs": "Hand work over, and look for it later.",
     "samples": "The samples that this service started from.",
     "operation": "For whoever operates the service.",
 }

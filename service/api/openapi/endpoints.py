@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from service.api import maps, samples
+from service.api.openapi import jobs
+from service.api.openapi.api import Api, Endpoint
 from service.api.openapi.bodies import bodies, query, results
 from service.api.openapi.parts import Operation, answer, json_content, object_of, parameter, ref
 from service.api.openapi.schemas import Schema
-from service.settings import Settings
-from service.tasks.contract import Contract
-
-Endpoint = Iterator[tuple[str, str, Operation]]
 
 #: What an endpoint that runs something can end with, beside success.
 RUNNING = (400, 409, 499, 500, 503, 504, 507)
-
-
-@dataclass(frozen=True)
-class Api:
-    """What the endpoints are described from, and the schemas that they share."""
-
-    contracts: Mapping[str, Contract]
-    settings: Settings
-    schemas: dict[str, Schema] = field(default_factory=dict)
-
-    def operation(
-        self,
-        name: str,
-        summary: str,
-        *,
-        tag: str,
-        responses: Mapping[int, Operation],
-        problems: Iterable[int] = (500,),
-        in_samples_form: bool = False,
-        needs_key: bool = True,
-        **members: Any,
-    ) -> Operation:
-        """Return an operation; ``problems`` are the statuses it can end with beside its own responses."""
-        if needs_key and self.settings.api_keys is not None:
-            problems = (*problems, 401, 429)
-        form = "sample-error" if in_samples_form else "problem"
-        refs = {
-            status: {"$ref": f"#/components/responses/{form}-{status}"}
-            for status in problems
-            if status not in responses
-        }
-        every = sorted({**responses, **refs}.items())
-        operation: Operation = {"operationId": name, "summary": summary, "tags": [tag], **members}
-        operation["parameters"] = [*members.get("parameters", ()), parameter("X-Request-ID")]
-        operation["responses"] = {str(status): response for status, response in every}
-        if not needs_key:
-            operation["security"] = []
-        return operation
 
 
 def run_task(api: Api) -> Endpoint:
@@ -70,9 +29,15 @@ def run_task(api: Api) -> Endpoint:
                 first_line or f"Run {task.name}",
                 tag="tasks",
                 description=task.description,
-                parameters=[*query(contract, api.schemas), parameter("Request-Timeout")],
+                parameters=[
+                    *query(contract, api.schemas),
+                    *map(parameter, ("Request-Timeout", "Prefer", "Idempotency-Key")),
+                ],
                 requestBody={"required": True, "content": bodies(contract, api.schemas)},
-                responses={200: answer("The result.", results(contract, api.schemas))},
+                responses={
+                    200: answer("The result.", results(contract, api.schemas)),
+                    202: answer("A job.", json_content(ref("Job")), "Location", "Preference-Applied"),
+                },
                 problems=(*RUNNING, 408, 413, 415, 422),
             ),
         )
@@ -185,6 +150,7 @@ def run_samples(api: Api) -> Endpoint:
             api, samples.parallel_data_processing, "item", integer, samples.MAX_ITEMS, {"type": "string"}
         ),
     )
+    yield "/start_background_process/", "post", _background_sample(api)
 
 
 def operate(api: Api) -> Endpoint:
@@ -226,6 +192,29 @@ def _sample(
     )
 
 
+def _background_sample(api: Api) -> Operation:
+    job = object_of(id={"type": "string"}, href={"type": "string", "format": "uri-reference"})
+    started = object_of(message={"type": "string"}, job=job)
+    members = api.contracts["background_task"].arguments["properties"]
+    body = {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "example": {"message": "hello", "duration": 0.1},
+    }
+    view = samples.start_background_process
+    return api.operation(
+        view.__name__,
+        (view.__doc__ or "").replace("``", ""),
+        tag="samples",
+        parameters=[parameter("Request-Timeout")],
+        requestBody={"required": True, "content": json_content(body)},
+        responses={202: answer("It has been started.", json_content(started), "Location")},
+        problems=(400, 408, 413, 415, 503),
+        in_samples_form=True,
+    )
+
+
 def _operating(
     api: Api, name: str, summary: str, responses: dict[int, tuple[str, Schema]], *, needs_key: bool = True
 ) -> Operation:
@@ -238,6 +227,7 @@ ENDPOINTS: tuple[Callable[[Api], Endpoint], ...] = (
     run_many,
     list_tasks,
     show_task,
+    *jobs.ENDPOINTS,
     run_samples,
     operate,
 )

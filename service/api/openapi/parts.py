@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from service.api.openapi.schemas import Schema
-from service.api.problems import TABLE, Kind
+from service.api.problems import TABLE
+from service.engine.problems import Kind
 from service.settings import Settings
 
 Operation = dict[str, Any]
@@ -29,6 +30,25 @@ def parameters(settings: Settings) -> dict[str, Operation]:
             "schema": {"type": "string"},
             "description": "An id of yours for the log. One that can't stand there is replaced.",
         },
+        "Prefer": {
+            "name": "Prefer",
+            "in": "header",
+            "schema": {"type": "string"},
+            "description": "`respond-async`: make a job of it. `wait=N`: the same, and wait for up to N s."
+            " Anything else is passed over.",
+        },
+        "Idempotency-Key": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "description": "A key of yours: the same submission with the same key makes no second job.",
+        },
+        "Last-Event-ID": {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "schema": {"type": "string", "pattern": r"^([0-9]{1,15}\.[0-9]{1,15})?$"},
+            "description": "The id of the last event that you have; the stream goes on behind it.",
+        },
     }
 
 
@@ -40,11 +60,11 @@ def parameter(name: str) -> Operation:
 def answer(description: str, content: dict[str, Any], *headers: str) -> Operation:
     """Return a response with the headers that every response has, and ``headers``."""
     names = ("X-Request-ID", "Server-Timing", *headers)
-    return {
+    response: Operation = {
         "description": description,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
-        "content": content,
     }
+    return response | ({"content": content} if content else {})
 
 
 def json_content(schema: Schema) -> dict[str, Any]:
@@ -111,6 +131,9 @@ def _text_header(description: str) -> Operation:
 HEADERS: dict[str, Operation] = {
     "X-Request-ID": _text_header("The id under which the request is logged."),
     "Server-Timing": _text_header("Milliseconds: waited, ran, in all."),
+    "Location": _text_header("Where the job, or the batch, is."),
+    "Preference-Applied": _text_header("Which of the preferences were followed."),
+    "Link": _text_header("Where there is more, as `next`."),
     "WWW-Authenticate": _text_header("How to send a key."),
     "Retry-After": {
         "description": "Seconds after which to try again.",
@@ -147,8 +170,9 @@ SCHEMAS: dict[str, Schema] = {
         run=_SECONDS | {"description": "Seconds from start to end of the call."},
         cpu=_SECONDS | {"description": "CPU seconds that its process used for it."},
         total=_SECONDS | {"description": "Seconds since the request came in."},
-        pid={"type": "integer", "description": "The process that ran it."},
-    ),
+        pid={"type": "integer", "description": "The process that ran it, unless it was a job."},
+    )
+    | {"required": ["queued", "run", "cpu", "total"]},
     "Entry": {
         "type": "object",
         "properties": {
@@ -182,6 +206,10 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Readiness": object_of(
         status={"enum": ["ready", "unavailable"]},
-        checks=object_of(tasks={"type": "integer"}, engine={"enum": ["running", "loading", "stopping"]}),
+        checks=object_of(
+            tasks={"type": "integer"},
+            engine={"enum": ["running", "loading", "stopping"]},
+            store={"enum": ["ready", "unavailable"], "description": "Of jobs; tasks run without it."},
+        ),
     ),
 }

@@ -16,6 +16,20 @@ WORK = [
     ("POST", "/v1/batch"),
     ("GET", "/concurrent_cpu_tasks/?n=1"),
     ("GET", "/parallel_data_processing/?item=1"),
+    ("POST", "/start_background_process/"),
+    ("POST", "/v1/jobs"),
+    ("POST", "/v1/jobs/batch"),
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/x"),
+    ("GET", "/v1/jobs/x/result"),
+    ("GET", "/v1/jobs/x/log"),
+    ("GET", "/v1/jobs/x/events"),
+    ("GET", "/v1/jobs/x/deliveries"),
+    ("POST", "/v1/jobs/x/cancel"),
+    ("POST", "/v1/jobs/x/retry"),
+    ("DELETE", "/v1/jobs/x"),
+    ("GET", "/v1/batches/x"),
+    ("POST", "/v1/batches/x/cancel"),
 ]
 
 

@@ -99,7 +99,7 @@ class TestTask:
         result = operation["responses"]["200"]["content"]["application/json"]["schema"]
         assert result["properties"]["result"] == {"type": "integer"}
         assert set(operation["responses"]) == {
-            *("200", "400", "408", "409", "413", "415", "422", "499", "500", "503", "504", "507")
+            *("200", "202", "400", "408", "409", "413", "415", "422", "499", "500", "503", "504", "507")
         }
 
     def test_uploads_have_each_form_that_they_can_take(self, document: dict[str, Any]) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 from flask.testing import FlaskClient
 
+from service.api.readiness import PATIENCE, StoreCheck
 from service.engine.fake import FakeEngine
+from service.jobs.model import StoreUnavailable
+from tests.unit.api.job_runs import wait_until
 
 
 def test_the_index_leads_to_what_is_there(client: FlaskClient) -> None:
     links = client.get("/").get_json()["links"]
 
-    assert {"tasks", "healthz", "readyz"} <= set(links)
+    assert {"tasks", "jobs", "healthz", "readyz"} <= set(links)
     assert client.get(links["tasks"]).status_code == 200
     assert client.get(links["healthz"]).status_code == 200
 
@@ -22,6 +28,7 @@ def test_a_running_service_is_alive_and_ready(client: FlaskClient) -> None:
     assert answer.status_code == 200
     assert answer.get_json()["status"] == "ready"
     assert answer.get_json()["checks"]["tasks"] >= 3
+    assert answer.get_json()["checks"]["store"] == "ready"
 
 
 def test_a_stopping_service_is_alive_but_not_ready(client: FlaskClient, engine: FakeEngine) -> None:
@@ -38,3 +45,34 @@ def test_health_touches_no_engine(client: FlaskClient, engine: FakeEngine) -> No
     client.get("/readyz")
 
     assert engine.calls == []
+
+
+class TestStoreCheck:
+    def test_it_looks_again_only_after_a_while(self) -> None:
+        looks: list[int] = []
+        check = StoreCheck(lambda: looks.append(1))
+
+        assert [check.state() for _ in range(5)] == ["ready"] * 5
+        assert len(looks) == 1
+
+    def test_nobody_waits_long_for_a_database_that_does_not_answer(self) -> None:
+        answers = threading.Event()
+        check = StoreCheck(lambda: answers.wait(30))
+
+        begun = time.monotonic()
+        assert [check.state(), check.state()] == ["unavailable", "unavailable"]
+        assert time.monotonic() - begun < 10 * PATIENCE
+        answers.set()
+        wait_until(lambda: check.state() == "ready")
+
+    def test_it_notes_that_the_database_is_back(self) -> None:
+        away = [True]
+
+        def look() -> None:
+            if away:
+                raise StoreUnavailable("it is away")
+
+        check = StoreCheck(look)
+        assert check.state() == "unavailable"
+        away.clear()
+        wait_until(lambda: check.state() == "ready")

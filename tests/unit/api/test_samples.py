@@ -11,10 +11,13 @@ from flask.testing import FlaskClient
 
 from service import errors
 from service.engine.fake import FakeEngine
+from service.jobs.store import Store
 from service.tasks import samples
+from tests.unit.api.job_runs import HandRunner
 
 CPU = "/concurrent_cpu_tasks/"
 DATA = "/parallel_data_processing/"
+PROCESS = "/start_background_process/"
 
 
 @pytest.fixture
@@ -178,3 +181,76 @@ def test_a_path_without_its_slash_leads_to_the_sample(client: FlaskClient) -> No
     answer = client.get("/concurrent_cpu_tasks?n=5", follow_redirects=True)
 
     assert answer.get_json()["results"] == [30]
+
+
+class TestBackgroundProcess:
+    def test_it_is_started_and_the_answer_comes_at_once(
+        self, client: FlaskClient, runner: HandRunner
+    ) -> None:
+        answer = client.post(PROCESS, json={"message": "hello", "duration": 0})
+
+        assert answer.status_code == 202
+        document = answer.get_json()
+        assert document.keys() == {"message", "job"}
+        assert document["message"] == "Background task started successfully"
+        href = f"/v1/jobs/{document['job']['id']}"
+        assert document["job"]["href"] == answer.headers["Location"] == href
+        assert client.get(href).get_json()["state"] == "queued"
+        runner.run()
+        assert client.get(href).get_json()["state"] == "succeeded"
+
+    def test_a_fraction_and_more_members_are_taken(self, client: FlaskClient) -> None:
+        answer = client.post(f"{PROCESS[:-1]}", json={"message": "", "duration": 0.5, "priority": "high"})
+
+        assert answer.status_code == 202
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            b'{"message": "hello"}',
+            b'{"duration": 1}',
+            b'{"message": null, "duration": 1}',
+            b'{"message": 5, "duration": 1}',
+            b'{"message": "hello", "duration": "1"}',
+            b'{"message": "hello", "duration": true}',
+            b'{"message": "hello", "duration": [1]}',
+            b'{"message": "hello", "duration": NaN}',
+            b'{"message": "hello", "duration": 1e999}',
+            b'{"message": "\\ud800", "duration": 1}',
+            b"message=hello&duration=1",
+        ],
+    )
+    def test_anything_missing_or_of_another_type_is_refused(
+        self, client: FlaskClient, store: Store, body: bytes
+    ) -> None:
+        answer = client.post(PROCESS, data=body)
+
+        assert answer.status_code == 400
+        assert answer.get_json() == {"error": "Missing message or duration in request"}
+        assert store.counts() == {}
+
+    @pytest.mark.parametrize(
+        ("body", "complaint"),
+        [
+            ({"message": "hello", "duration": -1}, "duration: "),
+            ({"message": "hello", "duration": 10**400}, "duration: "),
+            ({"message": "hello" * 10_000, "duration": 1}, "message: "),
+        ],
+    )
+    def test_what_the_task_does_not_take_is_told(
+        self, client: FlaskClient, body: dict[str, Any], complaint: str
+    ) -> None:
+        answer = client.post(PROCESS, json=body)
+
+        assert answer.status_code == 400
+        assert answer.get_json()["error"].startswith(complaint)
+
+    def test_other_errors_keep_the_samples_own_form(self, client: FlaskClient) -> None:
+        answer = client.post(PROCESS, data=b"x" * 200_000)
+
+        assert (answer.status_code, set(answer.get_json())) == (413, {"error"})
