@@ -22,7 +22,7 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .SECONDARY:
 .DEFAULT_GOAL := help
 .PHONY: help serve video test check lint format types imports tests unit integration e2e coverage \
-    bench bench-http bench-overload bench-samples train-digits lock swagger clean
+    bench bench-http bench-overload bench-jobs bench-samples train-digits lock swagger clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-http: $(LOADTEST_VENV)/loadtest.stamp  ## the service beside its peers ove
 
 bench-overload: $(LOADTEST_VENV)/loadtest.stamp  ## the service under four times the load that it can bear
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_overload $(ARGS)
+
+bench-jobs: $(LOADTEST_VENV)/loadtest.stamp  ## durable jobs beside other job queues: one table, and JSON
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_jobs $(ARGS)
 
 bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
 	$(bin)/python loadtests/bench_samples.py $(ARGS)
