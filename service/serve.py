@@ -1,8 +1,8 @@
 """``python -m service serve``: the parent of everything that makes up the service on one machine.
 
     serve ──starts──> python -m gunicorn (master ──> workers ──> pool processes)
-          ──signals─>
-          <──status──
+      │   ──starts──> python -m service runner (──> pool processes), again when it dies
+      └── passes signals on, and ends with Gunicorn's status
 
 It does little, so that little can go wrong in it; when it is killed all the same, its lifeline ends the rest.
 """
@@ -17,32 +17,34 @@ import sys
 import time
 from pathlib import Path
 
+from service import children
 from service import settings as configuration
+from service.children import PASSED_ON, QUICK
 from service.engine import lifeline
+from service.runners import Runners
 from service.settings import Settings
 from service.telemetry import logs
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "gunicorn.conf.py"
-LIFELINE_VARIABLE = "EVERYCORE_LIFELINE_FD"
 
 #: Seconds that a quick stop may take before it is enforced.
 QUICK_STOP = 3.0
 #: Seconds that Gunicorn gets beyond its own graceful timeout, which ends in SIGKILL for its workers.
 MARGIN = 5.0
 
-QUICK = (signal.SIGINT, signal.SIGQUIT)
-PASSED_ON = (signal.SIGTERM, *QUICK, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
+SERVER = ("gunicorn", "-c", str(CONFIGURATION), "service.app:create_app()")
 
 
 class Supervisor:
-    """Starts Gunicorn, passes signals on to it, sees to it that a stop ends, and tells how it ended."""
+    """Starts Gunicorn and runners, passes signals on to them, and sees to it that a stop ends."""
 
     def __init__(self, settings: Settings) -> None:
-        self._graceful_timeout = settings.graceful_timeout
+        self._settings = settings
         self._log = logs.get_logger(pid=os.getpid())
         self._signals, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._kill_at: float | None = None
-        self._stopping_quickly = False
+        #: Signals by which Gunicorn was told to stop.
+        self._told: set[int] = set()
         # A terminal that is closed says SIGHUP too, and means "stop"; a service manager means "reload".
         self._on_terminal = sys.stdin is not None and sys.stdin.isatty()
 
@@ -53,60 +55,71 @@ class Supervisor:
             signal.signal(signum, lambda *_: None)  # a handler, however empty, makes the wake-up byte
         # A signal that comes to another thread, and NumPy may have started some, wakes no wait but this one.
         signal.set_wakeup_fd(self._wakeup)
-        server = self._start()
-        while (status := server.poll()) is None:
-            self._handle(self._next_signal(), server)
+        read_end, self._lifeline = lifeline.pipe()
+        server = children.start(SERVER, read_end)
+        runners = Runners(self._settings.runners, read_end)
+        while (status := server.poll()) is None or runners.alive:
+            if status is not None and not runners.stopping:
+                # Without Gunicorn there is no service to be part of.
+                runners.stop(signal.SIGTERM)
+                self._kill_at = time.monotonic() + self._settings.job_grace + MARGIN
+            wake_at = runners.look_after()
+            self._handle(self._next_signal(wake_at), server, runners)
+        if -status in self._told:
+            return 0  # it had stopped already, but for the end of Python, which handles no signals any more
         return status if status >= 0 else 128 - status
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        read_end, self._lifeline = lifeline.pipe()
-        # Gunicorn unblocks them when it handles them; before that they would kill it, with a traceback.
-        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-        # A session of its own: Ctrl-C reaches us, not Gunicorn and every process below it.
-        server = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", str(CONFIGURATION), "service.app:create_app()"],
-            env={**os.environ, LIFELINE_VARIABLE: str(read_end)},
-            pass_fds=[read_end],
-            start_new_session=True,
-        )
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-        os.close(read_end)
-        return server
-
-    def _next_signal(self) -> signal.Signals | None:
-        """Wait for a signal, SIGCHLD included; return ``None`` when it is time to enforce a stop."""
-        timeout = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
+    def _next_signal(self, wake_at: float | None) -> signal.Signals | None:
+        """Wait for a signal, SIGCHLD included; return ``None`` when it is time to do something unasked."""
+        times = [at for at in (self._kill_at, wake_at) if at is not None]
+        timeout = max(0.0, min(times) - time.monotonic()) if times else None
         ready, _, _ = select.select([self._signals], [], [], timeout)
         return signal.Signals(os.read(self._signals, 1)[0]) if ready else None
 
-    def _handle(self, signum: signal.Signals | None, server: subprocess.Popen[bytes]) -> None:
+    def _handle(
+        self, signum: signal.Signals | None, server: subprocess.Popen[bytes], runners: Runners
+    ) -> None:
         if signum == signal.SIGHUP and self._on_terminal:
             signum = signal.SIGTERM
-        if signum is None or (signum in QUICK and self._stopping_quickly):
+        if self._is_time_to_kill() or (signum in QUICK and self._told.intersection(QUICK)):
             self._log.warning("stop enforced")
-            os.killpg(server.pid, signal.SIGKILL)
+            if server.poll() is None:
+                os.killpg(server.pid, signal.SIGKILL)
+            runners.kill()
             self._kill_at = None
-        elif signum in QUICK:
-            self._stopping_quickly = True
-            self._stop(signum, server, within=QUICK_STOP)
-        elif signum == signal.SIGTERM:
-            self._stop(signum, server, within=self._graceful_timeout + MARGIN)
-        elif signum == signal.SIGHUP and not self._configuration_holds():
-            self._log.error("reload refused")
+        elif signum in QUICK or signum == signal.SIGTERM:
+            self._stop(signum, server, runners)
+        elif signum == signal.SIGHUP:
+            self._reload(server, runners)
         elif signum in PASSED_ON:
-            if signum == signal.SIGHUP:
-                self._graceful_timeout = configuration.load().graceful_timeout
             server.send_signal(signum)
 
-    def _stop(self, signum: signal.Signals, server: subprocess.Popen[bytes], *, within: float) -> None:
+    def _is_time_to_kill(self) -> bool:
+        return self._kill_at is not None and time.monotonic() >= self._kill_at
+
+    def _reload(self, server: subprocess.Popen[bytes], runners: Runners) -> None:
+        if not self._configuration_holds():
+            self._log.error("reload refused")
+            return
+        self._settings = configuration.load()
+        server.send_signal(signal.SIGHUP)
+        runners.renew(self._settings.runners)
+
+    def _stop(self, signum: signal.Signals, server: subprocess.Popen[bytes], runners: Runners) -> None:
+        self._told.add(signum)
         server.send_signal(signum)
-        latest = time.monotonic() + within
+        runners.stop(signal.SIGINT if signum in QUICK else signal.SIGTERM)
+        longest = max(self._settings.graceful_timeout, self._settings.job_grace) + MARGIN
+        latest = time.monotonic() + (QUICK_STOP if signum in QUICK else longest)
         # A second SIGTERM does not prolong the stop.
         self._kill_at = latest if self._kill_at is None else min(self._kill_at, latest)
 
     def _configuration_holds(self) -> bool:
         """Check it in a fresh process; Gunicorn would end at a mistake in it, and the service with it."""
-        check = subprocess.run(
-            [sys.executable, "-m", "service", "check"], stdout=subprocess.DEVNULL, check=False
-        )
+        try:
+            check = subprocess.run(
+                [sys.executable, "-m", "service", "check"], stdout=subprocess.DEVNULL, check=False
+            )
+        except OSError:
+            return False  # there may be no more processes now
         return check.returncode == 0

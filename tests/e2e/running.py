@@ -76,15 +76,22 @@ class Service:
     @property
     def master(self) -> psutil.Process:
         """Gunicorn's master process."""
-        # The oldest: a reload checks the settings in one more child.
-        return min(psutil.Process(self.parent.pid).children(), key=lambda child: child.create_time())
+        (master,) = (
+            child for child in psutil.Process(self.parent.pid).children() if "gunicorn" in _command(child)
+        )
+        return master
+
+    def runners(self) -> list[psutil.Process]:
+        """Return the processes that run jobs, the oldest first."""
+        found = [process for process in self.processes() if _command(process)[-2:] == ["service", "runner"]]
+        return sorted(found, key=lambda process: process.create_time())
 
     def workers(self) -> list[psutil.Process]:
         """Return Gunicorn's worker processes."""
         return self.master.children()
 
     def pool_processes(self) -> list[psutil.Process]:
-        """Return the pool processes of all workers."""
+        """Return the pool processes of all workers and runners."""
         return [process for process in self.processes() if _name(process) == "everycore-pool"]
 
     def listeners(self) -> set[psutil.Process]:
@@ -156,6 +163,12 @@ def _name(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return process.name()
     return ""
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def _ports(process: psutil.Process) -> set[int]:

@@ -150,6 +150,7 @@ def service(tmp_path_factory) -> Iterator[Service]:
     settings = {
         "SERVICE_TASK_MODULES": "tests.e2e.busy_tasks",
         "SERVICE_WEB_WORKERS": "2",
+        "SERVICE_RUNNERS": "0",
         # More than there may be cores: who hangs holds a slot and computes nothing.
         "SERVICE_CPU_SLOTS": "4",
         "SERVICE_POOL_IDLE_SECONDS": "1",

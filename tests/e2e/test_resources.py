@@ -35,7 +35,8 @@ def ask() -> str:
 def start(serve: Callable[..., Service], tmp_path: Path) -> Callable[[], Service]:
     (tmp_path / "heavytasks.py").write_text(MODULE)
     (tmp_path / "model").write_text("first")
-    return lambda: serve(SERVICE_TASK_MODULES="heavytasks", SERVICE_WEB_WORKERS="2")
+    # A runner would load it, too.
+    return lambda: serve(SERVICE_TASK_MODULES="heavytasks", SERVICE_WEB_WORKERS="2", SERVICE_RUNNERS="0")
 
 
 def engine_state(service: Service) -> tuple[int, str]:

@@ -6,11 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from service.app import create_app
 from service.engine.fake import FakeEngine
 from service.engine.local import LocalEngine
 from service.errors import ConfigurationError, TaskModuleError
+from service.jobs.store import open_store
 from service.settings import Settings
 from service.tasks import registry
 
@@ -25,6 +27,25 @@ def test_the_engine_can_be_given() -> None:
     engine = FakeEngine()
 
     assert create_app(Settings(), engine=engine).extensions["everycore.engine"] is engine
+
+
+def test_the_store_can_be_given(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/jobs.db")
+
+    app = create_app(Settings(), engine=FakeEngine(), store=store)
+
+    assert app.extensions["everycore.store"] is store
+
+
+def test_the_store_is_that_of_the_settings_by_default_and_opens_nothing_yet(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "jobs.db"
+
+    app = create_app(Settings(database_url=SecretStr(f"sqlite:///{path}")), engine=FakeEngine())
+
+    assert not path.parent.exists()
+    app.extensions["everycore.store"].counts()
+    assert path.exists()
+    app.extensions["everycore.store"].close()
 
 
 def test_the_engine_is_this_machine_by_default_and_starts_nothing_yet(tmp_path: Path) -> None:

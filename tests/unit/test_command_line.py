@@ -4,11 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from service import keys
+from service.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,12 +34,31 @@ def service(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("check",), ("tasks",), ("keys",), ("keys", "new")])
-def test_each_command_explains_itself(service, command):
-    result = service(*command, "--help")
+def commands(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from commands(below, *path, name)
 
-    assert result.returncode == 0
-    assert "Usage: python -m service" in result.stdout
+
+@pytest.mark.parametrize("path", list(commands(main)), ids=" ".join)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_each_command_and_each_of_its_options_is_explained(path, option):
+    result = CliRunner().invoke(main, [*path, option])
+
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    words = " ".join(result.output.split())
+    assert (result.exit_code, words[:7]) == (0, "Usage: ")
+    assert command.help
+    assert " ".join(command.help.split()) in words
+    assert all(each.help for each in command.params if isinstance(each, click.Option))
+
+
+def test_it_is_a_program(service):
+    assert service("--help").stdout.startswith("Usage: python -m service [OPTIONS] COMMAND")
 
 
 def test_check_prints_values_and_where_they_come_from(service, tmp_path):
@@ -54,7 +77,7 @@ def test_check_prints_values_and_where_they_come_from(service, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("command", ["check", "tasks", "serve"])
+@pytest.mark.parametrize("command", ["check", "tasks", "serve", "runner"])
 def test_a_wrong_setting_is_explained(service, command):
     result = service(command, SERVICE_WEB_THREADS="many")
 
@@ -64,7 +87,7 @@ def test_a_wrong_setting_is_explained(service, command):
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["check", "tasks", "serve"])
+@pytest.mark.parametrize("command", ["check", "tasks", "serve", "runner"])
 @pytest.mark.parametrize(
     ("source", "line", "cause"),
     [
@@ -129,3 +152,35 @@ def test_check_does_not_show_keys(service):
 
     assert re.search(r"^SERVICE_API_KEYS +\(hidden\) +environment$", result.stdout, re.MULTILINE)
     assert key.hash.hex() not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "runner"])
+def test_what_jobs_can_not_be_had_with_is_explained_before_anything_starts(service, command):
+    result = service(
+        command,
+        SERVICE_DATABASE_URL="postgresql://me:open%sesame@localhost/jobs",
+        SERVICE_WEBHOOK_SECRET="open sesame",
+        SERVICE_WEBHOOK_ALLOW="10.0.0.0/8,hooks.internal:80",
+    )
+
+    assert (result.returncode, result.stdout) == (2, "")
+    for cause in (
+        "SERVICE_DATABASE_URL=(hidden): it is not of the form postgresql://user:password@host:port/name",
+        "SERVICE_WEBHOOK_SECRET=(hidden): a webhook secret needs at least 24 bytes",
+        "SERVICE_WEBHOOK_ALLOW='10.0.0.0/8,hooks.internal:80': 'hooks.internal:80' is none of",
+    ):
+        assert cause in result.stderr
+    assert not re.search("sesame|Traceback", result.stderr)
+
+
+def test_check_does_not_show_where_jobs_are_kept_and_what_webhooks_are_signed_with(service, tmp_path):
+    (tmp_path / "url").write_text("postgresql://me:open-sesame@localhost/jobs\n")
+
+    result = service(
+        "check", SERVICE_DATABASE_URL_FILE="url", SERVICE_WEBHOOK_SECRET="open-sesame-open-sesame-open"
+    )
+
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line}
+    assert rows["SERVICE_DATABASE_URL"] == rows["SERVICE_WEBHOOK_SECRET"] == ["(hidden)", "environment"]
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "sesame" not in result.stdout

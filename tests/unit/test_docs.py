@@ -73,9 +73,11 @@ class TestSettings:
     def value(self, name: str, documented: str, cpus: int) -> Any:
         """Return what a documented default stands for: nothing, a formula, or text as in the environment."""
         if documented == "none":
-            return () if name == "task_modules" else None
+            return () if name in ("task_modules", "webhook_allow") else None
         if re.search("CPUs|SERVICE_", documented):
-            return self.formula(documented, CPUs=cpus, SERVICE_REQUEST_TIMEOUT_MAX=300)
+            return self.formula(
+                documented, CPUs=cpus, SERVICE_CPU_SLOTS=cpus, SERVICE_REQUEST_TIMEOUT_MAX=300
+            )
         given: dict[str, Any] = {name: documented}
         return getattr(Settings(**given), name)
 
@@ -97,11 +99,14 @@ class TestPython:
     def test_each_public_name_has_a_heading_and_each_heading_a_name(self) -> None:
         assert sorted(code_headings(self.PAGE)) == sorted(service.tasks.__all__)
 
-    @pytest.mark.parametrize("function", [service.tasks.task, service.tasks.progress])
+    @pytest.mark.parametrize(
+        "function", [service.tasks.task, service.tasks.attempt, service.tasks.log, service.tasks.progress]
+    )
     def test_signatures_are_the_real_ones(self, function: Callable[..., Any]) -> None:
         signature = inspect.signature(function)
         plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
         real = str(signature.replace(parameters=plain, return_annotation=signature.empty))
+        real = re.sub(r"<class '(\w+)'>", r"\1", real)
 
         assert f"{function.__name__}{real}".replace("'", '"') in self.PAGE.read_text()
 

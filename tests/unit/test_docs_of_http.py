@@ -16,6 +16,7 @@ from service.api.problems import TABLE
 from service.app import create_app
 from service.engine.fake import FakeEngine
 from service.errors import Saturated
+from service.jobs.store import Store
 from service.settings import Settings
 from tests.unit.pages import REFERENCE, code_headings, codes, rows, section
 
@@ -116,6 +117,12 @@ def traffic(app: Flask) -> Traffic:
     matrices = {"a": [[1.0]], "b": [[2.0]]}
     send(app, seen, "/v1/tasks/matrix_multiply", "POST", json=matrices, headers={"Accept": NPY})
     send(app, seen, task, "POST", data=b"{}", content_type=JSON, headers={"Content-Encoding": "gzip"})
+    send(app, seen, task, "POST", json=made, headers={"Prefer": "respond-async"})
+    for job in submitted(app, seen):
+        for end in ("", "/log", "/events", "/result", "/deliveries"):
+            send(app, seen, f"{job}{end}", headers={"Last-Event-ID": "0.2", "Accept": "text/plain"})
+        send(app, seen, job, "DELETE")
+    send(app_with(FakeEngine(), database_url="sqlite:////proc/no/jobs.db"), seen, "/v1/jobs")
     send(app_with(FakeEngine(), max_body=1), seen, task, "POST", json=made)
     send(app_with(FakeEngine({"sum_of_squares": Saturated("full", 3)})), seen, task, "POST", json=made)
     text, key = keys.new("somebody", per_minute=1)
@@ -123,6 +130,19 @@ def traffic(app: Flask) -> Traffic:
     for header in ("Bearer wrong", f"Bearer {text}", f"Bearer {text}"):
         send(guarded, seen, task, "POST", json=made, headers={"Authorization": header})
     return seen
+
+
+def submitted(app: Flask, seen: Traffic) -> list[str]:
+    """Submit a job as it is done, and return the paths of those that there are; all of them have ended."""
+    store: Store = app.extensions["everycore.store"]
+    headers = {"Idempotency-Key": "one"}
+    for _ in range(2):
+        send(app, seen, "/v1/jobs", "POST", json={"task": "example.fail"}, headers=headers)
+    send(app, seen, "/v1/jobs/batch", "POST", json={"jobs": [{"task": "example.fail"}]})
+    jobs, _ = store.list()
+    for job in jobs:
+        store.cancel(job.id)
+    return [f"/v1/jobs/{job.id}" for job in jobs]
 
 
 def test_each_endpoint_has_a_heading_and_each_heading_an_endpoint(app: Flask) -> None:
@@ -142,16 +162,18 @@ def test_each_problem_is_in_the_table_with_its_status_and_no_other() -> None:
 
 
 def test_the_traffic_meets_every_kind_of_answer(traffic: Traffic) -> None:
-    assert traffic.statuses == {200, 401, 404, 405, 413, 415, 422, 429, 503}
+    assert traffic.statuses == {200, 202, 204, 401, 404, 405, 413, 415, 422, 429, 503}
 
 
 def test_each_header_that_is_read_of_a_request_is_there(traffic: Traffic) -> None:
     assert {"Accept", "Request-Timeout", "Content-Type"} <= traffic.asked
+    assert {"Prefer", "Idempotency-Key", "Last-Event-Id"} <= traffic.asked
     assert not traffic.asked - OF_ROUTING - OF_CONDITIONS - headers_in("of the request")
 
 
 def test_each_header_of_a_response_is_there(traffic: Traffic) -> None:
     assert {"Retry-After", "WWW-Authenticate", "ETag", "Allow", "Connection"} <= traffic.answered
+    assert {"Location", "Preference-Applied"} <= traffic.answered
     assert not traffic.answered - headers_in("of every response") - headers_in("of some")
 
 

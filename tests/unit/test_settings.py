@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from service import environment
 from service.errors import ConfigurationError
+from service.jobs import checks
 from service.settings import MIB, Settings, load
 
 KEY = f"alice:{'ab' * 32}"
@@ -56,6 +57,12 @@ class TestDefaults:
         settings = load()
 
         assert (settings.request_timeout, settings.graceful_timeout) == (5, 10)
+
+    @pytest.mark.parametrize(("slots", "for_jobs"), [("1", 1), ("2", 1), ("8", 7)])
+    def test_a_slot_is_kept_for_requests_where_there_are_several(self, given, slots, for_jobs):
+        given(CPU_SLOTS=slots)
+
+        assert load().job_slots == for_jobs
 
     def test_settings_are_frozen(self):
         with pytest.raises(ValidationError):
@@ -149,6 +156,14 @@ class TestMistakes:
             ("REQUEST_TIMEOUT", "301", "at most SERVICE_REQUEST_TIMEOUT_MAX, 300"),
             ("GRACEFUL_TIMEOUT", "300", "at least SERVICE_REQUEST_TIMEOUT_MAX + 2, 302"),
             ("TASK_MODULES", "my-tasks", "not the name of a module"),
+            ("RUNNERS", "-1", "greater than or equal to 0"),
+            ("RUNNERS", "101", "less than or equal to 100"),
+            ("JOB_SLOTS", "0", "greater than or equal to 1"),
+            ("JOB_TIMEOUT", "0", "greater than 0"),
+            ("JOB_TIMEOUT", "2592001", "less than or equal to 2592000"),
+            ("JOB_LEASE", "0.5", "greater than or equal to 1"),
+            ("JOB_GRACE", "-1", "greater than or equal to 0"),
+            ("JOB_TTL", "inf", "less than or equal to 3153600000"),
             ("BIND", "127.0.0.1", "host:port"),
             ("BIND", "127.0.0.1:70000", "65535"),
             ("BIND", ":8000", "SERVICE_INSECURE=1"),
@@ -163,6 +178,34 @@ class TestMistakes:
         assert f"SERVICE_{name}='{value}'" in message
         assert allowed in message
         assert (Settings.model_fields[name.lower()].description or "?") in message
+
+    @pytest.mark.parametrize(
+        ("url", "allowed"),
+        [
+            ("mysql://me:open-sesame@localhost/jobs", "must begin with sqlite:/// or postgresql://"),
+            ("sqlite://open-sesame.db", "must begin with sqlite:/// or postgresql://"),
+            ("sqlite:///", "must name a file"),
+            ("sqlite:///:memory:", "must name a file"),
+        ],
+    )
+    def test_a_database_of_another_kind_is_not_shown(self, given, url, allowed):
+        given(DATABASE_URL=url)
+
+        message = problem()
+
+        assert "SERVICE_DATABASE_URL=(hidden): it " in message
+        assert allowed in message
+        assert "sesame" not in message
+
+    def test_jobs_have_no_more_slots_than_there_are(self, given):
+        given(CPU_SLOTS="3", JOB_SLOTS="4")
+
+        assert "SERVICE_JOB_SLOTS='4': it must be at most SERVICE_CPU_SLOTS, 3" in problem()
+
+    def test_slots_that_are_wrong_themselves_are_told_once(self, given):
+        given(CPU_SLOTS="few", JOB_SLOTS="4")
+
+        assert "SERVICE_JOB_SLOTS" not in problem()
 
     def test_all_are_told_at_once(self, given):
         given(WEB_THREADS="many", CPU_SLOTS="few", WEB_WORKRES="3")
@@ -244,7 +287,10 @@ class TestDocumentation:
             re.sub(r"^#(SERVICE_)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
         )
 
-        assert load().web_threads == 64
+        settings = load()
+
+        checks.check(settings)
+        assert settings.web_threads == 64
 
     @pytest.mark.parametrize("name", Settings.model_fields)
     def test_every_setting_has_a_description(self, name):

@@ -1,0 +1,66 @@
+"""``python -m service runner``: runs background jobs until it is stopped.
+
+SIGTERM, SIGHUP    claim no more, give running jobs SERVICE_JOB_GRACE seconds, give the others back
+SIGINT, SIGQUIT    give all of them back now
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from service import children
+from service.engine.local import LocalEngine
+from service.jobs.database import Database, open_database
+from service.jobs.migrate import Migrated
+from service.jobs.runner import Runner
+from service.settings import Settings
+from service.tasks import contract, registry
+
+#: A terminal that is closed ends what runs on it; a reload concerns ``serve``, which starts another runner.
+STOPS = (signal.SIGTERM, signal.SIGHUP, *children.QUICK)
+#: How often to look after the lease, at least, within its length.
+LOOKS = 20
+#: Seconds that a job may wait for a process once it is claimed.
+_LONG = 1e6
+
+
+def prepare() -> None:
+    """Do what comes first: hang on the parent, and hear signals, which it had blocked."""
+    children.hang_on_parent()
+    for signum in STOPS:
+        # No job is claimed yet.
+        signal.signal(signum, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+
+
+def work(settings: Settings, database: Database | None = None) -> None:
+    """Run jobs; the tasks are registered already. ``database`` may be another than that of the settings."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    url = settings.database_url.get_secret_value()
+    contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
+    with (
+        contextlib.closing(database or Migrated(open_database(url))) as store,
+        contextlib.closing(LocalEngine.of(settings, queue_timeout=_LONG)) as engine,
+    ):
+        runner = Runner(store, engine, contracts, settings)
+        for signum in STOPS:
+            signal.signal(signum, lambda signum, _: runner.stop(quickly=signum in children.QUICK))
+        engine.warm()
+        _run(runner, min(1.0, settings.job_lease / LOOKS))
+
+
+def _run(runner: Runner, pause: float) -> None:
+    # Python handles signals in the main thread only, which must not wait in C code for the database. So it is
+    # the one that can stop the jobs while the others do.
+    with ThreadPoolExecutor(1, thread_name_prefix="runner") as thread:
+        running = thread.submit(runner.run)
+        while not running.done():
+            wait([running], timeout=pause)
+            runner.mind_lease()
+        running.result()
