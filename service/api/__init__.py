@@ -2,6 +2,7 @@
 
 request ─> requests: id, clock ─> tasks, samples, ops ─> engine ─> results ─> response
                                 │                               (JSON or bytes)
+                                ├─ jobs, batches ─> store of jobs ─> job_documents
                                 ├─ bodies: bounded bytes
                                 └─ problems: whatever was raised, as RFC 9457
 """

@@ -101,7 +101,9 @@ def _value(payload: Payload | None) -> str:
         return "-"
     if not payload.media_type.endswith("json"):
         return f"{len(payload.content)} bytes of {payload.media_type}"
-    return _short(payload.content.decode(errors="backslashreplace"), MAX_VALUE)
+    # Of what may be long no more than is shown; a character has four bytes at most.
+    begin = payload.content[: 4 * MAX_VALUE + 4]
+    return _short(begin.decode(errors="backslashreplace"), MAX_VALUE)
 
 
 def _error(job: Job) -> str:

@@ -19,9 +19,9 @@ class Pace:
         self._means: dict[str, float] = {}
 
     def learn(self, task: str, seconds: float) -> None:
-        """Take in how long a call took; a long one counts at once, short ones by and by."""
+        """Take in how long a call took; the latest ones count most."""
         mean = self._means.get(task, seconds)
-        self._means[task] = max(mean + WEIGHT * (seconds - mean), seconds * WEIGHT)
+        self._means[task] = mean + WEIGHT * (seconds - mean)
 
     def shares(self, tasks: Sequence[str], lanes: int) -> list[int]:
         """Return how many jobs, from the first, each of up to ``lanes`` lanes takes."""

@@ -50,9 +50,6 @@ SELECT * FROM jobs WHERE id = :id
 -- name: job_to_change
 SELECT * FROM jobs WHERE id = :id /*for update*/
 
--- name: jobs_by_id
-SELECT * FROM jobs WHERE id IN (:ids*)
-
 -- name: payload
 SELECT media_type, content FROM payloads WHERE job = :job AND kind = :kind
 

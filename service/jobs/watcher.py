@@ -155,7 +155,6 @@ class Waiter:
         self._watcher = watcher
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._looked = time.monotonic()
-        self._gap = FIRST_GAP
         self._gone, self._any = select.poll(), select.poll()
         self._any.register(self._fd, select.POLLIN)
         if hangup_fd is not None:
@@ -177,8 +176,7 @@ class Waiter:
     def _wait(self, until: float) -> None:
         self._poll(self._any, min(until, time.monotonic() + FALLBACK))
         # Looks that would follow each other closely are one.
-        self._poll(self._gone, min(until, self._looked + min(self._gap, self._watcher.gap)))
-        self._gap *= 2
+        self._poll(self._gone, min(until, self._looked + self._watcher.gap))
         try:
             os.eventfd_read(self._fd)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""A runner that comes to a halt at one exact commit: ``python -m tests.e2e.jobs_halting WHEN QUERY NTH MARK``.
+"""A runner that halts at one exact commit: ``python -m tests.e2e.jobs_halting WHEN QUERY NTH MARK``.
 
 WHEN is ``before`` or ``after``: at the NTH transaction in which QUERY is run, the thread leaves its process's
 pid in the file MARK and waits there for as long as the file exists. What is to happen then is up to the test.

@@ -58,9 +58,10 @@ def wait(path: str, number: int, seconds: float) -> int:
 
 @task(cpu=0, crash_retries=1000, on_success="count_success")
 def wait_for_file(path: str, number: int) -> int:
-    """Wait for a file with ``.go`` at the end of its name."""
+    """Wait for a file with ``.go`` at the end of its name, or one that is for this attempt only."""
+    files = [Path(f"{path}.go"), Path(f"{path}.go-{attempt()}")]
     with traced(path, number):
-        while not Path(f"{path}.go").exists():
+        while not any(file.exists() for file in files):
             time.sleep(0.005)
     return number
 

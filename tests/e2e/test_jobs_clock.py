@@ -31,6 +31,11 @@ def assert_nobody_lost_a_lease(place: Place) -> None:
     assert not [words for words in WORDS_OF_LOSS if words in said], said
 
 
+def let_go(place: Place) -> None:
+    """Let the jobs that wait for a file end."""
+    Path(f"{place.trace}.go").touch()
+
+
 class TestAClock:
     def test_that_jumps_an_hour_every_second_disturbs_no_lease(self, place):
         runners = place.start_runners([JUMPING], [])
@@ -56,7 +61,7 @@ class TestAClock:
 
         first.parent.send_signal(signal.SIGINT)
         first.parent.wait(20)
-        Path(f"{place.trace}.go").touch()
+        let_go(place)
 
         place.wait_until_all_ended()
         place.assert_all_done(again, crashed=False)
@@ -80,21 +85,28 @@ class TestALease:
 
         self._halt(place, zombie)
         place.wait_for_start(0, attempt=2)
-        Path(f"{place.trace}.go").touch()
-        wait_until(lambda: place.store.get(job).state == State.SUCCEEDED, 20, place.logs)
-        self._wait_for_end(place, attempt=1)
+        # Its pool process goes on, and has a result when the runner comes back.
+        Path(f"{place.trace}.go-1").touch()
+        wait_until(lambda: [1, END] in [list(line[1:3]) for line in place.lines()], 20, place.logs)
         psutil.Process(zombie.parent.pid).resume()
 
         wait_until(lambda: LATE_RESULT in zombie.log.read_text(), RECOVERY, place.logs)
         wait_until(lambda: zombie.parent.pid in place.runners(), RECOVERY, place.logs)
+        assert (place.store.get(job).state, place.store.get(job).attempts) == (State.RUNNING, 2)
+        let_go(place)
+        place.wait_until_all_ended()
         found = place.store.get(job)
-        assert (found.attempts, found.crashes, found.version) == (2, 1, 5)
-        # The halted runner's process went on: that is why its result must be refused.
+        assert (found.state, found.attempts, found.crashes, found.version) == (State.SUCCEEDED, 2, 1, 5)
+        # That it ran twice at a time is why the first result must be refused.
         assert [line.attempt for line in place.lines() if line.what == TWICE] == [2]
-        kill(other)
+        self._assert_works(place, zombie, without=other)
+
+    def _assert_works(self, place: Place, runner: Service, without: Service) -> None:
+        kill(without)
         place.submit("compute", range(1, 20))
         place.wait_until_all_ended()
-        assert place.store.counts()[State.SUCCEEDED] == 21  # with what follows the first one's success
+        assert runner.parent.poll() is None
+        assert {place.store.get(place.jobs[number]).state for number in range(1, 20)} == {State.SUCCEEDED}
 
     def _halt(self, place: Place, runner: Service) -> None:
         """Halt a runner, but not in a transaction, which would hold up everybody on SQLite."""
@@ -107,10 +119,6 @@ class TestALease:
                 process.resume()
             else:
                 return
-
-    def _wait_for_end(self, place: Place, attempt: int) -> None:
-        ended = lambda: any(line[1:3] == (attempt, END) for line in place.lines())  # noqa: E731
-        wait_until(ended, 20, place.logs)
 
 
 def test_a_runner_whose_network_goes_dead_stops_its_jobs_before_others_have_them(postgres, tmp_path):
@@ -129,7 +137,7 @@ def test_a_runner_whose_network_goes_dead_stops_its_jobs_before_others_have_them
 
         psutil.Process(network.parent.pid).suspend()
         place.wait_for_start(0, attempt=2)
-        Path(f"{place.trace}.go").touch()
+        let_go(place)
         place.wait_until_all_ended()
         psutil.Process(network.parent.pid).resume()
 

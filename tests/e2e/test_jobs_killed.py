@@ -111,6 +111,7 @@ class TestARunner:
     def _was_delivered(self, place: Place, number: int) -> bool:
         return [delivery.state for delivery in place.store.deliveries(place.jobs[number])] == ["delivered"]
 
+    @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
     def test_with_the_lease_that_is_the_default(self, place):
         victim, _ = place.start_runners([], [], SERVICE_JOB_LEASE="15")
         dead = place.runners()[victim.parent.pid]

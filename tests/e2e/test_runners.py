@@ -272,6 +272,8 @@ class TestStop:
         runner.suspend()
 
         service.parent.send_signal(INT)
+        # Two that wait to be heard are one.
+        wait_until(lambda: "Handling signal: int" in service.log.read_text(), 2, service.log.read_text)
         service.parent.send_signal(INT)
 
         wait_until(lambda: "stop enforced" in service.log.read_text(), 1, service.log.read_text)
