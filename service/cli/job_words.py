@@ -80,7 +80,7 @@ def details(
         ("expires", moment(job.expires_at)),
         ("started", moment(job.started_at)),
         ("finished", moment(job.finished_at)),
-        ("timeout", span(job.timeout)),
+        ("timeout", "-" if job.timeout is None else span(job.timeout)),
         ("priority", str(job.priority)),
         ("CPU slots", str(job.cpu)),
         ("owner", job.owner or "-"),

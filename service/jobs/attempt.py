@@ -25,19 +25,20 @@ MAX_CHARACTERS = 1024 * 1024
 #: Largest result that is kept, in bytes.
 MAX_RESULT = 64 * 1024 * 1024
 
-NPY = "application/x-npy"
-
 
 class Attempt:
     """What a lane knows of a job that it runs."""
 
-    def __init__(self, claim: Claim, contract: Contract, write: Callable[[Line], None]) -> None:
-        """``write`` takes lines for the log."""
+    def __init__(
+        self, claim: Claim, contract: Contract, write: Callable[[Line], None], timeout: float
+    ) -> None:
+        """``write`` takes lines for the log; ``timeout`` is for a job that has none of its own."""
         self.job = claim.job
         self.progress: dict[str, Any] | None = None
         self._claim = claim
         self._contract = contract
         self._write = write
+        self._timeout = timeout if claim.job.timeout is None else claim.job.timeout
         self._seq = claim.log_end
         self._characters = 0
         self._dropped = 0
@@ -47,7 +48,8 @@ class Attempt:
         """Return what the engine is to run; raises what ``arguments.read`` raises."""
         self._args = arguments.read(self._contract, self._claim.args)
         job = self.job
-        return Call(job.task, self._args, index, job.request_id or job.id, job.timeout, attempt=job.attempts)
+        request = job.request_id or job.id
+        return Call(job.task, self._args, index, request, self._timeout, attempt=job.attempts)
 
     def hear(self, event: Event) -> None:
         """Note what the task says."""

@@ -44,12 +44,15 @@ class Ran:
 class Lane:
     """Takes claims from the runner's thread, and tells it what becomes of them."""
 
-    def __init__(self, cpu: int, engine: Engine, contracts: Mapping[str, Contract], news: News) -> None:
-        """Start its thread; ``cpu`` is how many CPU slots its jobs take."""
+    def __init__(
+        self, cpu: int, engine: Engine, contracts: Mapping[str, Contract], news: News, timeout: float
+    ) -> None:
+        """Start its thread; ``cpu`` is how many CPU slots its jobs take, ``timeout`` as for ``Attempt``."""
         self.cpu = cpu
         self._engine = engine
         self._contracts = contracts
         self._news = news
+        self._timeout = timeout
         self._inbox: queue.SimpleQueue[Sequence[Claim] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._hangup: socket.socket | None = None
@@ -65,7 +68,9 @@ class Lane:
         """Run these jobs."""
         self._condemned, self._why = set(), "what it ran with was stopped"
         self._halted = False
-        self._attempts = [Attempt(claim, self._contracts[claim.job.task], self._news.put) for claim in claims]
+        self._attempts = [
+            Attempt(claim, self._contracts[claim.job.task], self._news.put, self._timeout) for claim in claims
+        ]
         self._inbox.put(claims)
 
     @property

@@ -29,7 +29,7 @@ class Lanes:
         """Start their threads."""
         numbers = {1: settings.job_slots, 0: max(1, settings.pool_processes - settings.job_slots)}
         self._all = {
-            cpu: [Lane(cpu, engine, contracts, news) for _ in range(number)]
+            cpu: [Lane(cpu, engine, contracts, news, settings.job_timeout) for _ in range(number)]
             for cpu, number in numbers.items()
         }
         self._idle = {cpu: list(lanes) for cpu, lanes in self._all.items()}

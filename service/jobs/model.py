@@ -56,8 +56,8 @@ class NewJob:
     #: JSON, or ``fields`` (see ``arguments``).
     args: Payload
     cpu: int
-    #: Seconds that an attempt may take.
-    timeout: float
+    #: Seconds that an attempt may take; ``None`` for as long as the runner lets any.
+    timeout: float | None
     #: Attempts that may end in an error, and attempts whose process or runner may die.
     max_attempts: int = 1
     max_crashes: int = 3
@@ -92,7 +92,7 @@ class Job:
     parent: str | None
     priority: int
     cpu: int
-    timeout: float
+    timeout: float | None
     run_at: float
     expires_at: float | None
     max_attempts: int

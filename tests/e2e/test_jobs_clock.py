@@ -39,7 +39,7 @@ def let_go(place: Place) -> None:
 class TestAClock:
     def test_that_jumps_an_hour_every_second_disturbs_no_lease(self, place):
         runners = place.start_runners([JUMPING], [])
-        jobs = {number: place.new_job("wait", number, seconds=LONG) for number in range(8)}
+        jobs = {number: place.new_job("wait", number, seconds=LONG) for number in range(4)}
 
         # What is to expire does so by the time of day: in two hours, or in one, but not now.
         place.submit_all(jobs, expires_at=time.time() + 2 * 3600 + 60)
@@ -71,7 +71,7 @@ class TestALease:
     def test_of_the_shortest_length_is_held(self, place):
         place.start_runners([], [], SERVICE_JOB_LEASE="1")
 
-        place.submit("wait", range(8), seconds=1.5)
+        place.submit("wait", range(4), seconds=2.5)
         place.wait_until_all_ended()
 
         place.assert_all_done()

@@ -222,8 +222,8 @@ class TestAnyone:
         chance = random.Random(4)
         runners = place.start_runners([], [])
         for kills in range(self.KILLS):
-            place.submit("compute", range(10 * kills, 10 * kills + 10), seconds=0.01)
-            if chance.random() < 0.1:
+            place.submit("compute", range(10 * kills, 10 * kills + 10), seconds=0.005)
+            if chance.random() < 0.06:
                 kill(runners.pop(chance.randrange(2)))
                 runners.append(place.start("service", "runner"))
             else:

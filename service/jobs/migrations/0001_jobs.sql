@@ -39,7 +39,7 @@ CREATE TABLE jobs (
     parent TEXT,                            -- the job that this one follows up
     priority BIGINT NOT NULL,
     cpu BIGINT NOT NULL,                    -- CPU slots it takes
-    timeout DOUBLE PRECISION NOT NULL,      -- seconds an attempt may take
+    timeout DOUBLE PRECISION,               -- seconds an attempt may take; NULL: as the runner is set
     run_at DOUBLE PRECISION NOT NULL,
     ready BIGINT NOT NULL,                  -- 1 once run_at has come
     expires_at DOUBLE PRECISION,

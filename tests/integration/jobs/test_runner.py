@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from service.jobs import arguments
 from service.jobs.model import NewJob, State
 from service.jobs.terms import terms_of
 from service.tasks import registry
-from tests.integration.jobs.workshop import Workshop
+from tests.integration.jobs.workshop import Workshop, is_dead
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -81,7 +80,7 @@ class TestEnds:
         assert job.error is not None
         assert job.error["type"] == "/problems/deadline-exceeded"
         (pid,) = workshop.noted()
-        assert not psutil.pid_exists(int(pid))
+        assert is_dead(int(pid))
 
     def test_expired(self, workshop: Workshop) -> None:
         job = workshop.submit("double", {"expires_at": time.time() - 1}, n=1)
@@ -184,7 +183,7 @@ class TestCancel:
             workshop.store.cancel(job)
             ended = workshop.wait(job)
             assert ended.state == State.CANCELLED
-            assert not psutil.pid_exists(int(workshop.noted()[0]))
+            assert is_dead(int(workshop.noted()[0]))
             # The lane and the slot are free again.
             assert workshop.wait(workshop.submit("double", n=1)).state == State.SUCCEEDED
 
@@ -266,7 +265,7 @@ class TestStop:
         given_back = workshop.store.get(job)
         assert (given_back.state, given_back.attempts) == (State.QUEUED, 1)
         assert (given_back.failures, given_back.crashes) == (0, 0)
-        assert not psutil.pid_exists(int(workshop.noted()[0]))
+        assert is_dead(int(workshop.noted()[0]))
 
     def test_lets_short_jobs_end(self, workshop: Workshop) -> None:
         with workshop.runner(job_grace=20):

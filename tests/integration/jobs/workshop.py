@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from service.engine.local import LocalEngine
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
@@ -94,3 +96,11 @@ class Workshop:
     def noted(self) -> list[str]:
         """What tasks have written to ``notes``."""
         return self.notes.read_text().split() if self.notes.exists() else []
+
+
+def is_dead(pid: int) -> bool:
+    """Tell whether a process has ended, reaped or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

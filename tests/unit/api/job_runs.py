@@ -49,7 +49,7 @@ class HandRunner:
         """Run whatever can be, as the runner does, in this process."""
         lines: list[Line] = []
         for claim in self.claim():
-            attempt = Attempt(claim, self._contracts[claim.job.task], lines.append)
+            attempt = Attempt(claim, self._contracts[claim.job.task], lines.append, timeout=60)
             (outcome,) = FakeEngine().run([attempt.call(0)], deadline=math.inf, on_event=attempt.hear)
             self._claims.step(Step(lines=lines, settlements=[attempt.settle(outcome)]))
             lines.clear()
