@@ -13,6 +13,7 @@ from service.api.job_store import batch_id, store
 from service.api.job_submissions import Intake, Mistakes
 from service.api.problems import InvalidHeader, InvalidRequest
 from service.jobs.model import Batch, NewJob
+from service.tasks.contract import MAX_ERRORS
 
 bp = Blueprint("batches", __name__)
 
@@ -62,10 +63,11 @@ def _read(text: str, body: Span) -> list[NewJob]:
         raise InvalidRequest("the batch", mistakes)
     (start,) = (span.start for name, span in job_spans.members(text, body.start) if name == "jobs")
     intake = jobs.intake()
-    made = [
-        _job(intake, text, span, ["jobs", place], mistakes)
-        for place, span in enumerate(job_spans.items(text, start))
-    ]
+    made: list[NewJob | None] = []
+    for place, span in enumerate(job_spans.items(text, start)):
+        made.append(_job(intake, text, span, ["jobs", place], mistakes))
+        if len(mistakes) > MAX_ERRORS:
+            break  # there are more than are told already
     if mistakes:
         raise InvalidRequest("the batch", mistakes)
     return [job for job in made if job is not None]

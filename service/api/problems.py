@@ -136,7 +136,7 @@ class InvalidRequest(RequestError):
     def __init__(self, what: str, mistakes: Sequence[Mapping[str, Any]]) -> None:
         """``mistakes`` holds a ``loc`` (list of names and indices) and a ``msg`` each."""
         listed = mistakes[:MAX_ERRORS]
-        more = f"; {len(mistakes)} mistakes, the first {len(listed)} are listed"
+        more = f"; of the mistakes the first {len(listed)} are listed"
         super().__init__(f"{what} can't be taken{more if len(mistakes) > len(listed) else ''}")
         self.errors = listed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,9 @@ _log = get_logger()
 #: Most lines, and most characters, that one attempt may add to its job's log.
 MAX_LINES = 10_000
 MAX_CHARACTERS = 1024 * 1024
+#: Longest note of progress, in characters, and largest whole number of it that every client can read.
+MAX_NOTE = 1000
+MAX_NUMBER = 2**53
 #: Largest result that is kept, in bytes.
 MAX_RESULT = 64 * 1024 * 1024
 
@@ -54,7 +58,7 @@ class Attempt:
     def hear(self, event: Event) -> None:
         """Note what the task says."""
         if event.kind == "progress":
-            self.progress = event.data
+            self.progress = _plain(event.data)
         elif event.kind == "log":
             self._add(event.data["stream"], event.data["line"])
 
@@ -67,9 +71,7 @@ class Attempt:
 
     def _say(self, stream: str, line: str) -> None:
         self._seq += 1
-        # PostgreSQL's text holds no null character, and neither takes halves of a character.
-        text = line.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-        self._write(Line(self.job.id, self.job.attempts, self._seq, time.time(), stream, text))
+        self._write(Line(self.job.id, self.job.attempts, self._seq, time.time(), stream, _storable(line)))
 
     # The end
 
@@ -153,7 +155,7 @@ class Attempt:
             return Payload(self._media_type(), bytes(value))
         try:
             return Payload(arguments.JSON, dumps(value))
-        except (ValueError, TypeError, RecursionError) as error:
+        except Exception as error:  # code of the user's runs here
             raise NotSerializable("result", f"{type(error).__name__}: {error}") from error
 
     def _media_type(self) -> str:
@@ -164,3 +166,24 @@ class Attempt:
         if not isinstance(found, str) or not found.isascii() or not found.isprintable():
             raise NotSerializable("result", f"TypeError: its media type is {found!r}")
         return found
+
+
+def _plain(said: dict[str, Any]) -> dict[str, Any]:
+    """Return progress as JSON has it, whatever kinds of numbers the task counts with."""
+    note = _storable(str(said.get("note", "")))[:MAX_NOTE]
+    return {"done": _number(said.get("done")), "total": _number(said.get("total")), "note": note}
+
+
+def _number(value: Any) -> float | None:
+    if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER:
+        return value
+    try:
+        number = float(value)
+    except Exception:  # noqa: BLE001 - code of the user's, as for all that is no number at all
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _storable(text: str) -> str:
+    """Return text as databases take it: PostgreSQL no null character, and neither of them half of one."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -189,7 +189,7 @@ class Claims:
         return refused
 
     def _set_progress(self, tx: Transaction, job: str, attempt: int, progress: dict[str, Any]) -> None:
-        tx.all("set_progress", id=job, attempt=attempt, runner=self.runner, progress=json.dumps(progress))
+        tx.all("set_progress", id=job, attempt=attempt, runner=self.runner, progress=_json(progress))
 
 
 def write_lines(tx: Transaction, lines: Sequence[Line], runner: str) -> None:
@@ -227,8 +227,8 @@ def settle(tx: Transaction, settlement: Settlement, runner: str, now: float) -> 
         run_at=run_at,
         failed=settlement.failed,
         crashed=settlement.crashed,
-        error=None if settlement.error is None else json.dumps(settlement.error),
-        progress=None if settlement.progress is None else json.dumps(settlement.progress),
+        error=None if settlement.error is None else _json(settlement.error),
+        progress=None if settlement.progress is None else _json(settlement.progress),
         run_seconds=settlement.run_seconds,
         cpu_seconds=settlement.cpu_seconds,
     )
@@ -242,6 +242,10 @@ def settle(tx: Transaction, settlement: Settlement, runner: str, now: float) -> 
     if state is State.QUEUED:
         tx.ring(WORK)
     return True
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def given_back(job: Job, progress: dict[str, Any] | None = None) -> Settlement:

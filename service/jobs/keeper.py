@@ -39,8 +39,13 @@ BEATS = 5
 SAFE = 0.8
 #: Rows that are changed in one transaction.
 PIECE = 500
+#: Seconds that the last look may take; the database may give no answer at all.
+LAST_LOOK = 5.0
 #: Seconds between two looks for what is old.
 PURGE_SECONDS = 30.0
+#: Jobs that are removed in one transaction, and seconds after which other things have their turn.
+PURGE_PIECE = 50
+PURGE_TURN = 0.5
 
 
 class Keeper:
@@ -86,7 +91,7 @@ class Keeper:
         """End the thread."""
         self._closed.set()
         self._prod.set()
-        self._thread.join()
+        self._thread.join(LAST_LOOK)
 
     def _keep(self) -> None:
         while not self._closed.is_set():
@@ -173,8 +178,8 @@ class Keeper:
                 continue
             schedule, period = repr(task.schedule), task.schedule.period(now)
             row = known.get(task.name)
-            if row is None or row["schedule"] != schedule:
-                # It begins with the next period.
+            if row is None or row["schedule"] != schedule or row["period"] > task.schedule.next(now):
+                # It begins with the next period; or the clock was far ahead once.
                 with self._database.transaction() as tx:
                     tx.all("add_schedule", task=task.name, schedule=schedule, period=period)
                     tx.all("change_schedule", task=task.name, schedule=schedule, period=period)
@@ -189,9 +194,11 @@ class Keeper:
     def _purge(self, now: float) -> None:
         if not self._ttl or time.monotonic() < self._purge_at:
             return
-        # Small steps, so that nobody waits long for the database.
-        removed = Store(self._database).purge(now - self._ttl, PIECE)
-        self._purge_at = time.monotonic() + (0 if removed == PIECE else PURGE_SECONDS)
+        store, until = Store(self._database), time.monotonic() + PURGE_TURN
+        while time.monotonic() < until:
+            if store.purge(now - self._ttl, PURGE_PIECE) < PURGE_PIECE:
+                self._purge_at = time.monotonic() + PURGE_SECONDS
+                return
 
 
 def _lost(job: Job, pid: int) -> Settlement:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import queue
 import socket
 import threading
@@ -16,9 +17,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from service.engine.base import Call, Engine, Event, Outcome, Timing
-from service.errors import Abandoned, EngineUnavailable, EverycoreError
+from service.engine.problems import document_of
+from service.errors import Abandoned, ConfigurationError, EngineUnavailable, EverycoreError, TaskCrashed
 from service.jobs.attempt import Attempt
 from service.jobs.claims import Claim, Settlement
+from service.jobs.model import State
 from service.jobs.news import News
 from service.tasks.contract import Contract
 from service.telemetry.logs import get_logger
@@ -117,12 +120,14 @@ class Lane:
                 self._collect(attempts, unsettled, hangup_fd)
         except Abandoned:
             why = self._why
-        except EngineUnavailable as error:
+        except (EngineUnavailable, ConfigurationError) as error:
             refusal = _unrun(error)
             self._settle_all(unsettled, lambda attempt: attempt.settle(refusal))
         except Exception:  # noqa: BLE001 - as above
             _log.exception("jobs could not be run")
-            why = "something went wrong in the runner; its log has more"
+            # It counts, or a job that brings this about would be tried for ever.
+            crash = _unrun(TaskCrashed(os.getpid(), None))
+            self._settle_all(unsettled, lambda attempt: attempt.settle(crash))
         condemned = self._condemned
         self._settle_all(
             unsettled,
@@ -147,7 +152,13 @@ class Lane:
     def _settle_all(self, unsettled: dict[int, Attempt], settled: Callable[[Attempt], Settlement]) -> None:
         while unsettled:
             _, attempt = unsettled.popitem()
-            self._news.put(settled(attempt))
+            try:
+                settlement = settled(attempt)
+            except Exception:  # noqa: BLE001 - a job that nobody settles would be running for ever
+                _log.exception("a job could not be settled", job=attempt.job.id)
+                error = document_of(TaskCrashed(os.getpid(), None))
+                settlement = Settlement(attempt.job, State.FAILED, crashed=1, error=error)
+            self._news.put(settlement)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[int]:

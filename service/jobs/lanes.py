@@ -27,7 +27,10 @@ class Lanes:
         self, engine: Engine, contracts: Mapping[str, Contract], settings: Settings, news: News
     ) -> None:
         """Start their threads."""
-        numbers = {1: settings.job_slots, 0: max(1, settings.pool_processes - settings.job_slots)}
+        # As many as its pool has processes for such calls: who was claimed should not have to wait.
+        processes = settings.pool_processes
+        waiting = max(1, processes - max(settings.job_slots, min(settings.cpu_slots, processes // 2)))
+        numbers = {1: settings.job_slots, 0: waiting}
         self._all = {
             cpu: [Lane(cpu, engine, contracts, news, settings.job_timeout) for _ in range(number)]
             for cpu, number in numbers.items()

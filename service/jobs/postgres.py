@@ -28,6 +28,7 @@ _OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
     "application_name": "everycore",
+    "client_encoding": "utf8",
 }
 
 #: Each commit is on the disk before it is said to be, whatever the server's own setting. Nobody waits for
@@ -67,6 +68,7 @@ class PostgresDatabase:
         with _told():
             connection = psycopg.connect(self._url, autocommit=True, row_factory=dict_row, **_OPTIONS)  # type: ignore[arg-type] # they are what libpq takes
             try:
+                _check_encoding(connection)
                 connection.execute(_SET_UP)
             except BaseException:
                 connection.close()
@@ -76,7 +78,12 @@ class PostgresDatabase:
     @contextmanager
     def _use(self) -> Generator[Connection, None, None]:
         with self._connections.get().use(_is_good) as connection, _told():
-            yield connection
+            try:
+                yield connection
+            except psycopg.errors.FeatureNotSupported:
+                # A plan that it keeps is of before a migration.
+                connection.close()
+                raise
 
     @contextmanager
     def transaction(self) -> Generator[_Transaction, None, None]:
@@ -96,8 +103,12 @@ class PostgresDatabase:
     def listen(self, topic: str) -> _Listener:
         """Hear of a topic from now on."""
         connection = self._connect()
-        with _told():
-            connection.execute(f"LISTEN {_channel(topic)}")
+        try:
+            with _told():
+                connection.execute(f"LISTEN {_channel(topic)}")
+        except BaseException:
+            connection.close()
+            raise
         return _Listener(connection)
 
     def close(self) -> None:
@@ -154,6 +165,13 @@ def _is_address(url: str) -> bool:
     # A password with a special character in it is taken for these, and would be quoted when they don't do.
     hosts, ports = str(parts.get("host") or ""), str(parts.get("port") or "")
     return "@" not in hosts and all(port.isdecimal() for port in ports.split(",") if port)
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Refuse a database that can't take every text."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise StoreUnavailable(f"the database is encoded in {encoding}; make one that is in UTF8")
 
 
 def _channel(topic: str) -> str:

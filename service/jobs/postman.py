@@ -13,8 +13,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
 
 from service.jobs.arguments import JSON
 from service.jobs.claims import Claims
@@ -26,14 +25,13 @@ from service.jobs.webhooks.allowed import parse_allowed
 from service.jobs.webhooks.send import Refused, Undelivered, post
 from service.jobs.webhooks.signature import sign
 from service.settings import Settings
-from service.tasks.strict_json import loads
 from service.telemetry.logs import get_logger
 
 _log = get_logger()
 
-#: Seconds before the second attempt; each further one waits three times as long: about nine hours in all.
+#: Seconds before the second attempt; each further one waits three times as long: about ten hours in all.
 FIRST_DELAY = 5.0
-MAX_ATTEMPTS = 9
+MAX_ATTEMPTS = 10
 #: Status by which a receiver says that it wants no more of this: 410 Gone.
 GONE = 410
 #: Seconds that one attempt may take, and after which a delivery is claimed again whatever became of it.
@@ -41,6 +39,8 @@ TIMEOUT = 10.0
 CLAIM_SECONDS = 30.0
 #: Messages that are on their way at once.
 AT_ONCE = 4
+#: The same, to one host: one that does not answer shall not hold up the others' messages.
+AT_ONCE_TO_ONE = 2
 #: Most seconds between two looks.
 TICK = 5.0
 #: The same while as many are on their way as may be.
@@ -62,7 +62,7 @@ class Postman:
         self._allowed = parse_allowed(settings.webhook_allow)
         self._closed = threading.Event()
         self._prod = threading.Event()
-        self._under_way: set[threading.Thread] = set()
+        self._under_way: dict[threading.Thread, str] = {}
         self._thread = threading.Thread(target=self._serve, name="job-postman", daemon=True)
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class Postman:
         """End; what is on its way is left to another runner, should it not arrive."""
         self._closed.set()
         self._prod.set()
-        self._thread.join()
+        self._thread.join(TICK)
 
     def _serve(self) -> None:
         while not self._closed.is_set():
@@ -93,22 +93,28 @@ class Postman:
 
     def _deliver(self) -> float:
         """Send what is due; return how many seconds there are to the next."""
-        self._under_way = {thread for thread in self._under_way if thread.is_alive()}
-        free, now = AT_ONCE - len(self._under_way), time.time()
-        if not free:
+        self._under_way = {thread: host for thread, host in self._under_way.items() if thread.is_alive()}
+        now = time.time()
+        if len(self._under_way) >= AT_ONCE:
             return TICK_WHEN_FULL
+        busy = self._busy_hosts()
         with self._database.reading() as tx:
-            due = tx.all("next_delivery")[0]["next_at"]
+            due = tx.all("next_delivery", busy=busy)[0]["next_at"]
         if due is None or due > now:
             return TICK if due is None else min(TICK, due - now)
         with self._database.transaction() as tx:
             again = now + CLAIM_SECONDS
-            claimed = tx.all("claim_deliveries", runner=self._claims.runner, now=now, again=again, limit=free)
+            claimed = tx.all("claim_delivery", runner=self._claims.runner, now=now, again=again, busy=busy)
         for row in claimed:
             thread = threading.Thread(target=self._attempt, args=[row], name="webhook", daemon=True)
-            self._under_way.add(thread)
+            self._under_way[thread] = row["host"]
             thread.start()
         return 0.0
+
+    def _busy_hosts(self) -> tuple[str, ...]:
+        """Return the hosts to which as many messages are on their way as may be, and one that is none."""
+        hosts = Counter(self._under_way.values())
+        return ("", *(host for host, number in hosts.items() if number >= AT_ONCE_TO_ONE))
 
     def _attempt(self, row: Row) -> None:
         try:
@@ -117,6 +123,7 @@ class Postman:
             pass  # it is claimed again in its time
         except Exception:  # noqa: BLE001 - as above
             _log.exception("a webhook could not be sent", job=row["job"])
+            self._settle_as_broken(row)
         self._prod.set()
 
     def _try(self, row: Row) -> None:
@@ -131,36 +138,44 @@ class Postman:
             return  # deleted, and this delivery with it
         self._settle(row, status, error, is_last=row["attempts"] >= MAX_ATTEMPTS or not is_worth_another)
 
+    def _settle_as_broken(self, row: Row) -> None:
+        try:
+            self._settle(row, None, "the message could not be made; the log has more", is_last=True)
+        except StoreUnavailable:
+            pass  # as for any other
+
     def _send(self, row: Row) -> int:
         if self._secret is None:
             raise Undelivered("SERVICE_WEBHOOK_SECRET is not set where the runner runs")
-        body = json.dumps(self._message(row)).encode()
+        body = self._body(row)
         headers = sign(self._secret, row["id"], int(time.time()), body) | {"Content-Type": JSON}
         return post(row["url"], body, headers, allowed=self._allowed, timeout=TIMEOUT)
 
-    def _message(self, row: Row) -> Mapping[str, Any]:
+    def _body(self, row: Row) -> bytes:
         job = self._store.get(row["job"])
+        state = row["event"].removeprefix("job.")
         data = {
             "id": job.id,
             "href": f"/v1/jobs/{job.id}",
             "task": job.task,
-            "state": row["event"].removeprefix("job."),
-            "attempts": job.attempts,
-            "error": job.error,
+            "state": state,
             "created_at": rfc3339(job.created_at),
-            "finished_at": rfc3339(job.finished_at),
         }
-        return {
-            "type": row["event"],
-            "timestamp": rfc3339(row["created_at"]),
-            "data": data | self._result(job),
-        }
+        result = b""
+        if job.state == state:
+            # Or somebody had it tried again since, and these tell of another attempt.
+            facts = {"attempts": job.attempts, "error": job.error, "finished_at": rfc3339(job.finished_at)}
+            data |= facts
+            result = self._result(job)
+        message = {"type": row["event"], "timestamp": rfc3339(row["created_at"]), "data": data}
+        return json.dumps(message).encode()[:-2] + result + b"}}"
 
-    def _result(self, job: Job) -> dict[str, Any]:
+    def _result(self, job: Job) -> bytes:
         result = self._store.result(job.id)
         if result is None or result.media_type != JSON or len(result.content) > MAX_RESULT:
-            return {}
-        return {"result": loads(result.content)}
+            return b""
+        # As it is, for it is encoded already.
+        return b',"result":' + result.content
 
     def _settle(self, row: Row, status: int | None, error: str | None, *, is_last: bool) -> None:
         now = time.time()

@@ -58,7 +58,8 @@ def _text(name: str, filters: str, lengths: tuple[tuple[str, int], ...], *, post
     def place(match: re.Match[str]) -> str:
         parameter, is_list = match.groups()
         names = [f"{parameter}_{i}" for i in range(known[parameter])] if is_list else [parameter]
-        # A list of none: nothing is in it, and PostgreSQL wants to see something.
-        return ", ".join(f"%({each})s" if postgres else f":{each}" for each in names) or "NULL"
+        # Nothing is in a list of none, and anything is not; for PostgreSQL it may not be empty.
+        none = "SELECT NULL WHERE 1 = 0"
+        return ", ".join(f"%({each})s" if postgres else f":{each}" for each in names) or none
 
     return _PARAMETER.sub(place, text)

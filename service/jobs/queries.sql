@@ -119,14 +119,15 @@ SELECT id, host, pid, started_at, beat FROM runners
 -- name: remove_runner
 DELETE FROM runners WHERE id = :runner
 
--- A runner that has moved since it was seen to stand still is left alone.
+-- A runner that has moved since it was seen to stand still is left alone, and one that is about to: who waited
+-- for it could not see to a lease of its own.
 -- name: expel
-DELETE FROM runners WHERE id = :runner AND beat = :beat RETURNING id
+DELETE FROM runners WHERE id IN (SELECT id FROM runners WHERE id = :runner AND beat = :beat /*lock*/) RETURNING id
 
 -- name: claimable
 SELECT id, task FROM jobs
 WHERE state = 'queued' AND ready = 1 AND cpu = :cpu AND task IN (:tasks*)
-    AND (expires_at IS NULL OR expires_at > :now)
+    AND (expires_at IS NULL OR expires_at > :now OR attempts > 0)
 ORDER BY priority DESC, id LIMIT :limit /*lock*/
 
 -- name: claim
@@ -184,24 +185,35 @@ RETURNING id
 SELECT MIN(run_at) AS run_at FROM jobs WHERE state = 'queued' AND ready = 0
 
 -- name: next_expiry
-SELECT MIN(expires_at) AS expires_at FROM jobs WHERE state = 'queued' AND expires_at IS NOT NULL
+SELECT MIN(expires_at) AS expires_at FROM jobs WHERE state = 'queued' AND expires_at IS NOT NULL AND attempts = 0
 
 -- name: expire
 UPDATE jobs SET state = 'expired', version = version + 1, finished_at = :now
 WHERE id IN (
     SELECT id FROM jobs
-    WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= :now
+    WHERE state = 'queued' AND expires_at IS NOT NULL AND attempts = 0 AND expires_at <= :now
     ORDER BY expires_at LIMIT :limit /*lock*/
 )
 RETURNING *
 
--- name: purge
-DELETE FROM jobs
-WHERE id IN (
-    SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at <= :before /*filters*/
-    ORDER BY finished_at LIMIT :limit /*lock*/
+-- name: old_jobs
+SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at <= :before /*filters*/
+ORDER BY finished_at LIMIT :limit
+
+-- name: purge_log
+DELETE FROM job_log
+WHERE (job, seq) IN (SELECT job, seq FROM job_log WHERE job IN (:jobs*) LIMIT :limit)
+RETURNING seq
+
+-- name: purge_results
+DELETE FROM payloads
+WHERE kind = 'result' AND job IN (
+    SELECT job FROM payloads WHERE kind = 'result' AND job IN (:jobs*) AND LENGTH(content) > 1000000 LIMIT :limit
 )
-RETURNING id
+RETURNING job
+
+-- name: purge
+DELETE FROM jobs WHERE id IN (:jobs*) AND finished_at IS NOT NULL AND finished_at <= :before RETURNING id
 
 -- name: purge_batches
 DELETE FROM batches
@@ -218,7 +230,8 @@ SELECT task, schedule, period FROM schedules
 INSERT INTO schedules (task, schedule, period) VALUES (:task, :schedule, :period) ON CONFLICT (task) DO NOTHING
 
 -- name: change_schedule
-UPDATE schedules SET schedule = :schedule, period = :period WHERE task = :task AND schedule <> :schedule
+UPDATE schedules SET schedule = :schedule, period = :period
+WHERE task = :task AND (schedule <> :schedule OR period > :period)
 
 -- One runner moves it on; the others find it moved.
 -- name: begin_period
@@ -226,13 +239,14 @@ UPDATE schedules SET period = :period WHERE task = :task AND schedule = :schedul
 RETURNING task
 
 -- name: add_delivery
-INSERT INTO deliveries (id, job, url, event, next_at, created_at)
-VALUES (:id, :job, :url, :event, :now, :now)
+INSERT INTO deliveries (id, job, url, host, event, next_at, created_at)
+VALUES (:id, :job, :url, :host, :event, :now, :now)
 
--- name: claim_deliveries
+-- name: claim_delivery
 UPDATE deliveries SET runner = :runner, attempts = attempts + 1, next_at = :again
 WHERE id IN (
-    SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY next_at LIMIT :limit /*lock*/
+    SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now AND host NOT IN (:busy*)
+    ORDER BY next_at LIMIT 1 /*lock*/
 )
 RETURNING *
 
@@ -245,4 +259,4 @@ WHERE id = :id AND runner = :runner AND attempts = :attempt AND state = 'pending
 UPDATE deliveries SET runner = NULL, next_at = :now WHERE runner = :runner AND state = 'pending'
 
 -- name: next_delivery
-SELECT MIN(next_at) AS next_at FROM deliveries WHERE state = 'pending'
+SELECT MIN(next_at) AS next_at FROM deliveries WHERE state = 'pending' AND host NOT IN (:busy*)

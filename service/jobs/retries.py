@@ -14,6 +14,8 @@ from service.tasks.options import MAX_DELAY, JobOptions
 #: Seconds before the first attempt after a crash, and after the engine could not run a job at all.
 CRASH_DELAY = 1.0
 AGAIN = 1.0
+#: The same when what the tasks need can't be loaded: somebody has to mend it.
+MENDED = 15.0
 #: How far a delay may be shortened, so that what failed together does not come back together.
 JITTER = 0.5
 
@@ -32,6 +34,8 @@ class Verdict:
 
 def judge(job: Job, error: errors.EverycoreError, options: JobOptions) -> Verdict:
     """Decide after an attempt of ``job`` that ended in ``error``."""
+    if isinstance(error, errors.ConfigurationError):
+        return Verdict(State.QUEUED, _after(MENDED))
     if isinstance(error, errors.EngineUnavailable):
         return Verdict(State.QUEUED, _after(AGAIN))
     if isinstance(error, errors.TaskCrashed):

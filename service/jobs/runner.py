@@ -16,13 +16,15 @@ import time
 from collections.abc import Mapping, Sequence
 
 from service.engine.base import Engine
+from service.engine.problems import document_of
 from service.engine.slots import RESCAN
+from service.errors import EverycoreError
 from service.jobs.claims import Claims, Done, Expelled, Settlement, Step
 from service.jobs.database import WORK, Database, Listener
 from service.jobs.keeper import Keeper
 from service.jobs.lane import Idle, Ran
 from service.jobs.lanes import Lanes
-from service.jobs.model import StoreUnavailable
+from service.jobs.model import State, StoreUnavailable
 from service.jobs.news import News
 from service.jobs.pending import Pending
 from service.jobs.postman import Postman
@@ -42,6 +44,8 @@ LOOK_SECONDS_DEAF = 0.5
 CANCEL_SECONDS = 0.02
 #: Seconds between two attempts to reach the store.
 AWAY_SECONDS = 0.25
+#: Seconds without an outage after which one is told of again.
+SAY_AGAIN_SECONDS = 10.0
 #: Seconds that a stop waits for a store that is away, to write down what has ended.
 LAST_CHANCE = 3.0
 
@@ -70,6 +74,7 @@ class Runner:
         self._had_work = False
         self._looked = 0.0
         self._away_until = 0.0
+        self._say_again_at = 0.0
         self._stop_at: float | None = None
 
     # From any thread, and from signal handlers
@@ -114,10 +119,17 @@ class Runner:
         try:
             self._claims.register()
         except StoreUnavailable as error:
-            _log.error("the store can't be used", error=error.reason)
+            self._note_outage(error)
             return False
         self._keeper.renewed(began)
         return True
+
+    def _note_outage(self, error: StoreUnavailable) -> None:
+        """Say once that the store is away, not at each attempt."""
+        now = time.monotonic()
+        if now >= self._say_again_at:
+            _log.error("the store can't be used", error=error.reason)
+        self._say_again_at = now + SAY_AGAIN_SECONDS
 
     def _is_done(self) -> bool:
         if self._stop_at is None:
@@ -130,6 +142,12 @@ class Runner:
         return not self._pending.settlements or now >= self._stop_at + LAST_CHANCE
 
     def _end(self) -> None:
+        # As a rule nothing runs any more. What is given back may be started elsewhere at once.
+        self._lanes.stop("the runner ended")
+        until = time.monotonic() + LAST_CHANCE
+        while self._lanes.busy() and time.monotonic() < until:
+            time.sleep(RESCAN)
+            self._collect()
         self._keeper.close()
         self._postman.close()
         try:
@@ -210,10 +228,14 @@ class Runner:
 
     def _see_to_lease(self) -> None:
         if self._keeper.expelled:
+            if time.monotonic() < self._away_until:
+                return
             _log.error("this runner was taken for dead; its jobs are stopped", runner=self._claims.runner)
             self._lanes.stop("the runner was taken for dead")
             if self._register():
                 self._keeper.expelled = False
+            else:
+                self._away_until = time.monotonic() + AWAY_SECONDS
         else:
             self.mind_lease()
 
@@ -232,8 +254,17 @@ class Runner:
             return
         except StoreUnavailable as error:
             # What has ended is kept, and written when the store is back.
-            _log.error("the store can't be used", error=error.reason)
+            self._note_outage(error)
             self._in_doubt = True
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return
+        except Exception:  # noqa: BLE001 - what one job has brought about must not stop the others
+            _log.exception("a step failed")
+            self._in_doubt = True
+            self._pending.settlements = [
+                settlement for settlement in self._pending.settlements if not self._settle_alone(settlement)
+            ]
+            self._pending.forget_words()
             self._away_until = time.monotonic() + AWAY_SECONDS
             return
         self._had_work = self._rung or bool(done.claimed)
@@ -244,6 +275,20 @@ class Runner:
             claims = [claim for claim in done.claimed if claim.job.cpu == cpu]
             self._lanes.fill(cpu, claims, exhausted=cpu in done.exhausted)
         self._lanes.cancel(done.cancels)
+
+    def _settle_alone(self, settlement: Settlement) -> bool:
+        """Write how one attempt ended, or that this can't be written; return whether that is done."""
+        failed = Settlement(settlement.job, State.FAILED, failed=1, error=document_of(EverycoreError()))
+        for attempt in (settlement, failed):
+            try:
+                self._claims.step(Step(settlements=[attempt]))
+            except (Expelled, StoreUnavailable):
+                return False
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("a settlement can't be written", job=settlement.job.id)
+            else:
+                return True
+        return False
 
     def _planned(self, wanted: Mapping[int, int]) -> Step:
         held = None

@@ -27,6 +27,8 @@ from service.jobs.model import (
 )
 from service.jobs.submission import add, add_once
 
+#: Lines of logs that are removed in one transaction.
+PIECE = 2000
 #: Behind every id.
 _LAST = "g"
 
@@ -159,13 +161,27 @@ class Store:
             (row,) = tx.all("count_ended", before=before, **_in(states))
         return int(row["number"])
 
-    def purge(self, before: float, limit: int = 500, states: Sequence[State] = ()) -> int:
-        """Remove up to ``limit`` of the jobs that ``count_ended`` counts; return how many it were."""
+    def purge(self, before: float, limit: int = 50, states: Sequence[State] = ()) -> int:
+        """Remove up to ``limit`` of the jobs that ``count_ended`` counts; return how many it were.
+
+        Each transaction is a short one: others want to write, too.
+        """
+        with self._database.reading() as tx:
+            jobs = tuple(row["id"] for row in tx.all("old_jobs", before=before, limit=limit, **_in(states)))
+        if jobs:
+            self._purge_pieces("purge_log", jobs, PIECE)
+            self._purge_pieces("purge_results", jobs, 1)
         with self._database.transaction() as tx:
-            removed = len(tx.all("purge", before=before, limit=limit, **_in(states)))
-            if removed < limit:
+            removed = len(tx.all("purge", jobs=jobs, before=before)) if jobs else 0
+            if len(jobs) < limit:
                 tx.all("purge_batches", before=id_at(before), limit=limit)
         return removed
+
+    def _purge_pieces(self, query: str, jobs: tuple[str, ...], limit: int) -> None:
+        while True:
+            with self._database.transaction() as tx:
+                if len(tx.all(query, jobs=jobs, limit=limit)) < limit:
+                    return
 
     # Batches
 

@@ -68,18 +68,27 @@ class Watcher:
     def waiter(self, hangup_fd: int | None = None) -> Generator[Waiter, None, None]:
         """Return the context of one who waits; ``hangup_fd`` is a connection to whoever has it wait."""
         waiter = Waiter(self, hangup_fd)
-        with self._lock:
-            self._waiters.add(waiter)
-            if self._thread is None and not self._closing.is_set():
-                self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-                self._thread = threading.Thread(target=self._run, name="job-watcher", daemon=True)
-                self._thread.start()
         try:
+            with self._lock:
+                self._waiters.add(waiter)
+                if self._thread is None and not self._closing.is_set():
+                    self._start()
             yield waiter
         finally:
             with self._lock:
                 self._waiters.discard(waiter)
                 waiter.close()
+
+    def _start(self) -> None:
+        nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        thread = threading.Thread(target=self._run, name="job-watcher", daemon=True)
+        self._nudge, self._thread = nudge, thread
+        try:
+            thread.start()
+        except BaseException:
+            self._thread = None
+            os.close(nudge)
+            raise
 
     def close(self) -> None:
         """Send everybody home; a second call does nothing."""
@@ -107,6 +116,8 @@ class Watcher:
                 self._listen_once()
             except StoreUnavailable as error:
                 _log.warning("changes of jobs can't be heard of", reason=error.reason, again=again)
+            except Exception:  # noqa: BLE001 - nobody else starts it again
+                _log.exception("the watcher failed")
             else:
                 return
             self._closing.wait(again)

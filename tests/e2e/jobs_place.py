@@ -129,6 +129,10 @@ class Place:
         with self.database.reading() as tx:
             return {row["pid"]: row["id"] for row in tx.all("runners")}
 
+    def listeners(self) -> set[int]:
+        """Return the pids of those who have hung up a bell beside an SQLite file, to hear of work."""
+        return {int(path.name.partition("-")[0]) for path in self.folder.glob("jobs.db-bells/work/[!.]*")}
+
     def held_by(self, runner: str) -> set[str]:
         """Return the ids of the jobs that a runner has."""
         with self.database.transaction() as tx:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from service.jobs.model import State, StoreUnavailable
+from tests.e2e.jobs_halting import BEFORE
 from tests.e2e.jobs_place import DATABASES, RECOVERY, Place, kill, on_server, opened
 from tests.e2e.jobs_tasks import END, TWICE
 from tests.e2e.running import Service, wait_until
@@ -144,3 +145,21 @@ def test_a_runner_whose_network_goes_dead_stops_its_jobs_before_others_have_them
         wait_until(lambda: LATE_RESULT in cut_off.log.read_text(), RECOVERY, place.logs)
         wait_until(lambda: cut_off.parent.pid in place.runners(), RECOVERY, place.logs)
         place.assert_all_done(again={job})
+
+
+def test_a_runner_that_is_stuck_in_a_transaction_holds_up_no_other(postgres, tmp_path):
+    """Others find its row locked; meanwhile they see to their own leases."""
+    mark = tmp_path / "mark"
+    with on_server(postgres, tmp_path) as place:
+        place.start_runner("tests.e2e.jobs_halting", BEFORE, "claim", "1", str(mark))
+        place.submit("compute", [0])
+        wait_until(mark.exists, 20, place.logs)
+        place.start_runner()
+
+        place.submit("wait", [1], seconds=LONG)
+        wait_until(lambda: place.store.get(place.jobs[1]).state.is_final, 20, place.logs)
+        mark.unlink()
+
+        assert place.store.get(place.jobs[1]).attempts == 1
+        place.wait_until_all_ended()
+        place.assert_each_succeeded_once()

@@ -60,6 +60,7 @@ CREATE TABLE jobs (
     idempotency_key TEXT,
     fingerprint TEXT,
     webhook TEXT,
+    CONSTRAINT "a job begins as queued" CHECK (version > 1 OR state = 'queued'),
     CHECK ((state = 'running') = (runner IS NOT NULL)),
     CHECK ((state IN ('queued', 'running')) = (finished_at IS NULL))
 );
@@ -68,7 +69,7 @@ CREATE TABLE jobs (
 -- columns that are compared for being equal; so these begin with what is the same in all of their rows.
 CREATE INDEX jobs_claim ON jobs (state, ready, cpu, priority DESC, id) WHERE state = 'queued' AND ready = 1;
 CREATE INDEX jobs_due ON jobs (state, ready, run_at) WHERE state = 'queued' AND ready = 0;
-CREATE INDEX jobs_expiry ON jobs (state, expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
+CREATE INDEX jobs_expiry ON jobs (state, expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL AND attempts = 0;
 CREATE INDEX jobs_running ON jobs (state, runner, id) WHERE state = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
@@ -118,6 +119,7 @@ CREATE TABLE deliveries (
     id TEXT PRIMARY KEY,
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     url TEXT NOT NULL,
+    host TEXT NOT NULL,                     -- of the url: none shall hold up the messages to others
     event TEXT NOT NULL,                    -- job.succeeded, job.failed, …
     state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
     attempts BIGINT NOT NULL DEFAULT 0,

@@ -1,11 +1,5 @@
 -- A move that is not in the table is refused, whoever asks for it.
 
-CREATE FUNCTION refuse_begin() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'a job begins as queued' USING ERRCODE = 'check_violation';
-END;
-$$;
-
 CREATE FUNCTION check_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM moves WHERE from_state = OLD.state AND to_state = NEW.state) THEN
@@ -14,8 +8,5 @@ BEGIN
     RETURN NEW;
 END;
 $$;
-
-CREATE TRIGGER jobs_begin BEFORE INSERT ON jobs FOR EACH ROW
-WHEN (NEW.state <> 'queued') EXECUTE FUNCTION refuse_begin();
 
 CREATE TRIGGER jobs_move BEFORE UPDATE OF state ON jobs FOR EACH ROW EXECUTE FUNCTION check_move();

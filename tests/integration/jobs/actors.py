@@ -52,5 +52,5 @@ def ask(url: str, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, 
         file.close()
         return rows
     with psycopg.connect(url) as connection:
-        cursor = connection.execute(question.replace("?", "%s"), values)
+        cursor = connection.execute(question.replace("?", "%s"), values or None)
         return cursor.fetchall() if cursor.description else []

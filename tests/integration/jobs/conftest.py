@@ -1,6 +1,8 @@
 """The tables of jobs, on both databases."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,8 @@ from service.jobs.store import Store
 from tests.integration.jobs.actors import TASKS, ask
 
 DIALECTS = ("sqlite", "postgresql")
-EMPTIED = ("jobs", "batches", "runners", "schedules")  # the others go with jobs
+#: The other tables go with jobs.
+EMPTY = "DELETE FROM jobs; DELETE FROM batches; DELETE FROM runners; DELETE FROM schedules"
 
 
 @pytest.fixture(params=DIALECTS)
@@ -38,16 +41,24 @@ def shared_url(postgres) -> str:
     return made(postgres.new_database())
 
 
+@pytest.fixture(scope="session")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a SQLite database with tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "jobs.db"
+    made(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
 def url(dialect, request, tmp_path) -> Iterator[str]:
     """Return the address of a database with tables that have no rows."""
     if dialect == "sqlite":
-        yield made(f"sqlite:///{tmp_path}/jobs.db")
+        shutil.copy(request.getfixturevalue("sqlite_file"), tmp_path)
+        yield f"sqlite:///{tmp_path}/jobs.db"
     else:
         address = request.getfixturevalue("shared_url")
         yield address
-        for table in EMPTIED:
-            ask(address, f"DELETE FROM {table}")
+        ask(address, EMPTY)
 
 
 def made(address: str) -> str:

@@ -18,12 +18,12 @@ SELECT
     CASE WHEN i % 50 = 9 THEN 200000.0 + i END, 1, 3, 1.0 * i
 FROM n;
 
-UPDATE jobs SET state = 'running', runner = CASE WHEN id < '00040500' THEN 'first' ELSE 'second' END,
+UPDATE jobs SET state = 'running', version = 2, runner = CASE WHEN id < '00040500' THEN 'first' ELSE 'second' END,
     attempts = 1, started_at = 1.0, cancel_requested = CASE WHEN id < '00040005' THEN 1 ELSE 0 END
 WHERE id >= '00040000' AND id < '00070000';
 
-UPDATE jobs SET state = CASE WHEN id < '00041100' THEN 'failed' ELSE 'succeeded' END, runner = NULL,
+UPDATE jobs SET version = 3, state = CASE WHEN id < '00041100' THEN 'failed' ELSE 'succeeded' END, runner = NULL,
     finished_at = 1000.0 + CAST(substr(id, 1, 8) AS INTEGER)
 WHERE id >= '00041000' AND id < '00070000';
 
-UPDATE jobs SET state = 'cancelled', finished_at = 5.0 WHERE id >= '00010000' AND id < '00010500';
+UPDATE jobs SET state = 'cancelled', version = 2, finished_at = 5.0 WHERE id >= '00010000' AND id < '00010500';

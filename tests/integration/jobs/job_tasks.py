@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
+
 from service.tasks import FinishedJob, InvalidInput, attempt, log, progress, task
 
 
@@ -111,6 +113,34 @@ def followed(*, fail: bool, file: str) -> str:
 def note_end(job: FinishedJob) -> dict[str, object]:
     """Return what it was told."""
     return {"id": job.id, "state": job.state, "result": job.result, "error": job.error}
+
+
+class Odd:
+    """Looks like an array, and breaks when it is read."""
+
+    def tolist(self) -> object:
+        """Break."""
+        raise RuntimeError("no list")
+
+
+@task
+def odd_result() -> Odd:
+    """Return what breaks when it is encoded."""
+    return Odd()
+
+
+@task
+def odd_progress() -> str:
+    """Say how far it is in numbers that JSON does not have."""
+    progress(np.int64(3), float("nan"), "a\0b\udcff")
+    progress(np.int64(4), Odd(), "half")  # type: ignore[arg-type] # that is the point
+    return "done"
+
+
+@task(on_success="note_end")
+def odd_text() -> str:
+    """Return half of a character, as names of files may hold."""
+    return "\udcff"
 
 
 @task(every=1)

@@ -15,7 +15,7 @@ from service.jobs.arguments import JSON
 from service.jobs.claims import Claims, Expelled, Line, Settlement, Step, Want
 from service.jobs.database import open_database
 from service.jobs.model import Job, LogLine, Payload, State
-from tests.e2e.running import ROOT
+from tests.e2e.running import ROOT, wait_until
 from tests.integration.jobs.actors import ask, claim, new_job, settle, take_over
 
 #: Two threads of one runner, as its own and its keeper, claim and settle until nothing is left.
@@ -129,6 +129,19 @@ def test_a_job_is_not_started_after_its_time(store, runner):
 
     assert order(runner) == [good.id]
     assert store.get(late.id).state is State.QUEUED
+
+
+def test_a_job_that_was_started_in_time_is_tried_again_after_it(store, runner, database):
+    soon = time.time() + 0.1
+    job, _ = store.submit(new_job(expires_at=soon))
+    (claimed,) = claim(runner)
+    settle(runner, claimed.job, State.QUEUED, run_at=0, failed=1)
+    wait_until(lambda: time.time() > soon, 10, lambda: "the clock stands still")
+
+    with database.transaction() as tx:
+        assert tx.all("next_expiry") == [{"expires_at": None}]
+        assert tx.all("expire", now=time.time(), limit=10) == []
+    assert order(runner) == [job.id]
 
 
 def test_jobs_are_made_ready_and_expire_in_pieces(store, database):
@@ -305,6 +318,17 @@ def test_an_attempt_is_settled_once(store, runner):
 # Fencing
 
 
+def test_who_does_not_have_a_job_can_not_settle_it(store, runner, new_runner):
+    job, _ = store.submit(new_job())
+    (claimed,) = claim(runner)
+    stranger = new_runner()
+
+    stranger.step(Step(progress={job.id: (1, {"done": 1})}))
+    assert not settle(stranger, claimed.job)
+
+    assert store.get(job.id) == claimed.job
+
+
 def test_a_late_result_is_refused_while_another_runner_has_the_job(store, new_runner, database):
     job, _ = store.submit(new_job(webhook="https://example.org/"))
     zombie, other = new_runner(), new_runner()
@@ -402,7 +426,7 @@ def test_a_runner_that_moves_is_not_expelled(runner, database):
 
 
 def test_a_runner_is_not_expelled_in_the_middle_of_a_step(store, runner, database, url):
-    """Whoever wants to waits until the step is done, and then sees that the runner has moved."""
+    """Whoever wants to finds that it is at it, or waits and finds that it has moved."""
     job, _ = store.submit(new_job())
     with database.transaction() as tx:
         (row,) = tx.all("runners")
@@ -421,7 +445,6 @@ def test_a_runner_is_not_expelled_in_the_middle_of_a_step(store, runner, databas
     def choose(tasks):
         in_step.set()
         thread.join(0.2)
-        assert thread.is_alive(), "it did not wait"
         return len(tasks)
 
     (claimed,) = runner.step(Step(wants={1: Want(1, choose)})).claimed
@@ -472,11 +495,15 @@ def test_a_step_that_was_committed_unknown_to_the_runner_is_done_once(store, run
     (lost,) = runner.step(step).claimed
     second = claim(runner, 1)
 
-    done = runner.step(Step(step.lines, settlements=step.settlements, held={ended, kept}))
+    hello = lines(second[0].job, "hello")
+    runner.step(Step(hello))
+
+    done = runner.step(Step([*step.lines, *hello], settlements=step.settlements, held={ended, kept}))
 
     assert lost.job.id == forgotten
     assert done.refused == step.settlements
-    assert [line.line for line in store.log(ended)] == ["hello"]
+    for job in (ended, kept):
+        assert [line.line for line in store.log(job)] == ["hello"]
     assert store.result(ended) == Payload(JSON, b"1")
     assert [store.get(job).state for job in (ended, forgotten, kept)] == ["succeeded", "queued", "running"]
     assert settle(runner, second[0].job)
@@ -516,6 +543,25 @@ def test_who_leaves_gives_its_jobs_back_at_once(store, runner, new_runner, url):
     with pytest.raises(Expelled):
         settle(runner, claimed[0].job)
     assert order(new_runner()) == [made[0], made[2]]
+
+
+# Messages to webhooks
+
+
+def test_messages_to_hosts_that_are_busy_wait(store, runner, database):
+    hosts = ("one.example", "two.example", "one.example")
+    for host in hosts:
+        store.cancel(store.submit(new_job(webhook=f"https://{host}/"))[0].id)
+    now = time.time() + 1
+
+    def claimed(*busy: str) -> list[str]:
+        given = {"runner": runner.runner, "now": now, "again": now + 30, "busy": busy}
+        with database.transaction() as tx:
+            return [row["host"] for row in tx.all("claim_delivery", **given)]
+
+    assert claimed("one.example") == ["two.example"]
+    assert claimed("one.example") == []
+    assert [claimed(), claimed(), claimed()] == [["one.example"], ["one.example"], []]
 
 
 # The log
@@ -577,7 +623,8 @@ def test_progress_is_that_of_the_attempt_that_runs(store, runner):
     runner.step(Step(progress={job.id: (2, {"done": 2})}))
     assert store.get(job.id).progress == said
 
-    settle(runner, claimed.job, State.QUEUED, run_at=0)
+    settle(runner, claimed.job, State.QUEUED, run_at=0, progress=said)
+    assert store.get(job.id).progress == said, "until the next one begins"
     claim(runner)
     assert store.get(job.id).progress is None
 

@@ -60,8 +60,8 @@ def move(url: str, job: str, state: str) -> None:
     """Move a job as anybody could who can write to the table; all but its state is as it should be."""
     runner = "'somebody'" if state == "running" else "NULL"
     finished = "NULL" if state in ("queued", "running") else "1"
-    change = f"UPDATE jobs SET state = ?, runner = {runner}, finished_at = {finished} WHERE id = ?"
-    ask(url, change, [state, job])
+    change = f"state = ?, version = version + 1, runner = {runner}, finished_at = {finished}"
+    ask(url, f"UPDATE jobs SET {change} WHERE id = ?", [state, job])
 
 
 def can_move(url: str, job: str, state: str) -> bool:
@@ -120,8 +120,9 @@ def columns_of(url: str) -> str:
     "change",
     [
         "state = 'lost'",
-        "state = 'running'",  # by nobody
-        "state = 'cancelled'",  # at no time
+        "state = 'running', version = 2",  # by nobody
+        "state = 'running', runner = 'somebody'",  # but with the number of the state that it began in
+        "state = 'cancelled', version = 2",  # at no time
         "runner = 'somebody'",  # who does not run it
         "finished_at = 1",  # but queued
         "task = NULL",
@@ -146,7 +147,7 @@ def test_a_row_that_contradicts_itself_is_refused(store, url, change):
         ("job_log", "('nobody', 1, 1, 1.0, 'stdout', 'hello')"),
         (
             "deliveries",
-            "('d', '{job}', 'http://x', 'job.failed', 'lost', 0, 1.0, NULL, NULL, NULL, 1.0, NULL)",
+            "('d', '{job}', 'http://x', 'x', 'job.failed', 'lost', 0, 1.0, NULL, NULL, NULL, 1.0, NULL)",
         ),
     ],
 )

@@ -93,6 +93,44 @@ class TestEnds:
         assert ended.state == State.EXPIRED
         assert ended.attempts == 0
 
+    def test_with_what_breaks_when_it_is_encoded(self, workshop: Workshop) -> None:
+        with workshop.runner():
+            job = workshop.wait(workshop.submit("odd_result"))
+
+        assert (job.state, job.attempts) == (State.FAILED, 1)
+        assert job.error is not None
+        assert job.error["type"] == "/problems/result-not-serializable"
+
+    def test_after_progress_in_odd_numbers(self, workshop: Workshop) -> None:
+        with workshop.runner():
+            job = workshop.wait(workshop.submit("odd_progress"))
+
+        assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+        assert job.progress == {"done": 4.0, "total": None, "note": "half"}
+
+    def test_with_a_text_that_its_follow_up_can_t_read(self, workshop: Workshop) -> None:
+        with workshop.runner():
+            job = workshop.wait(workshop.submit("odd_text"))
+            workshop.until(lambda: len(workshop.store.list(task="note_end")[0]) == 1)
+            follower = workshop.wait(workshop.store.list(task="note_end")[0][0].id)
+
+        assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+        assert follower.state == State.FAILED
+        assert follower.error is not None
+        assert follower.error["type"] == "/problems/malformed-json"
+
+    def test_not_expired_once_it_was_begun(self, workshop: Workshop) -> None:
+        with workshop.runner():
+            expires_at = time.time() + 2
+            job = workshop.submit("hold", {"expires_at": expires_at}, file=str(workshop.notes))
+            workshop.until(lambda: len(workshop.noted()) == 1)
+        assert workshop.store.get(job).state == State.QUEUED
+        workshop.until(lambda: time.time() > expires_at)
+
+        with workshop.runner():
+            workshop.until(lambda: len(workshop.noted()) == 2)
+            assert workshop.store.get(job).state == State.RUNNING
+
 
 class TestRetries:
     def test_of_an_error_that_goes_away(self, workshop: Workshop) -> None:
