@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.jobs import arguments
+from service.jobs.database import Database, Transaction
 from service.jobs.model import NewJob, State
 from service.jobs.terms import terms_of
 from service.tasks import registry
@@ -234,6 +236,48 @@ class TestCancel:
             workshop.until(lambda: workshop.store.batch(batch.id).counts == {State.CANCELLED: 20})
 
         assert len(workshop.noted()) == 6
+
+
+class Poisoned:
+    """A database that chokes on one job's success, as on something that nobody has thought of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.dialect = database.dialect
+        self.reading = database.reading
+        self.listen = database.listen
+        self.close = database.close
+        self.poison = ""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with self._database.transaction() as tx:
+            yield _Choking(tx, self.poison)
+
+
+class _Choking:
+    def __init__(self, tx: Transaction, poison: str) -> None:
+        self._tx, self._poison = tx, poison
+        self.many, self.ring = tx.many, tx.ring
+
+    def all(self, query: str, **parameters: Any) -> Any:
+        if query == "settle" and parameters["id"] == self._poison and parameters["state"] == "succeeded":
+            raise ValueError("that does not go down")
+        return self._tx.all(query, **parameters)
+
+
+def test_a_job_whose_end_can_t_be_written_stops_no_other(workshop: Workshop) -> None:
+    database = Poisoned(workshop.database())
+    database.poison = workshop.submit("double", n=1)
+    others = [workshop.submit("double", n=n) for n in range(20)]
+
+    with workshop.runner(database):
+        poisoned = workshop.wait(database.poison)
+        assert {workshop.wait(other).state for other in others} == {State.SUCCEEDED}
+
+    assert (poisoned.state, poisoned.attempts) == (State.FAILED, 1)
+    assert poisoned.error is not None
+    assert poisoned.error["type"] == "/problems/internal-error"
 
 
 class TestTurns:

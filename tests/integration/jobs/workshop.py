@@ -45,7 +45,7 @@ class Workshop:
         return job.id
 
     @contextlib.contextmanager
-    def runner(self, **settings: Any) -> Iterator[Runner]:
+    def runner(self, database: Database | None = None, **settings: Any) -> Iterator[Runner]:
         """Run jobs for as long as the block lasts."""
         given: dict[str, Any] = {
             "task_modules": (TASKS,),
@@ -56,7 +56,7 @@ class Workshop:
         known = Settings(**(given | {"job_grace": 0, "job_lease": 3} | settings))
         engine = LocalEngine.of(known, queue_timeout=1e6)
         contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
-        database = self.database()
+        database = database or self.database()
         runner = Runner(database, engine, contracts, known)
         thread = threading.Thread(target=runner.run)
         thread.start()
