@@ -1,6 +1,5 @@
-"""Jobs as runners have them: claimed once, settled by who has them, taken over from who is gone."""
+"""Jobs as runners have them: each is claimed once, in its turn."""
 
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -8,15 +7,13 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 
 from service.jobs.arguments import JSON
-from service.jobs.claims import Claims, Expelled, Line, Settlement, Step, Want
-from service.jobs.database import open_database
-from service.jobs.model import Job, LogLine, Payload, State
+from service.jobs.claims import Claims, Expelled, Settlement, Step, Want
+from service.jobs.model import Payload, State
 from tests.e2e.running import ROOT, wait_until
-from tests.integration.jobs.actors import ask, claim, new_job, settle, take_over
+from tests.integration.jobs.actors import ask, claim, lines, new_job, order, settle
 
 #: Two threads of one runner, as its own and its keeper, claim and settle until nothing is left.
 CLAIM_ALL = """
@@ -48,22 +45,6 @@ for thread in threads:
     thread.join()
 print(*claimed)
 """
-
-
-def order(runner: Claims, **given) -> list[str]:
-    """Return the ids of jobs in the order in which they are claimed, each by itself."""
-    found = []
-    while claimed := claim(runner, 1, **given):
-        found.append(claimed[0].job.id)
-    return found
-
-
-def lines(job: Job, *texts: str, attempt: int | None = None) -> list[Line]:
-    number = job.attempts if attempt is None else attempt
-    return [Line(job.id, number, seq, 1.0, "stdout", text) for seq, text in enumerate(texts, 1)]
-
-
-# What is claimed, and in which order
 
 
 def test_a_claim_tells_all_that_is_needed(store, runner):
@@ -222,313 +203,6 @@ def test_two_runners_claim_every_job_once(store, url):
     assert ask(url, "SELECT DISTINCT attempts FROM jobs") == [(1,)]
 
 
-# How attempts end
-
-
-def test_how_an_attempt_ended_is_written_down(store, runner):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-    said = {"done": 1, "total": 2, "note": "é"}
-
-    taken = settle(
-        runner, claimed.job, result=Payload(JSON, b"3"), progress=said, run_seconds=0.5, cpu_seconds=0.25
-    )
-
-    assert taken
-    after = store.get(job.id)
-    assert (after.state, after.version, after.attempts) == (State.SUCCEEDED, 3, 1)
-    assert (after.progress, after.run_seconds, after.cpu_seconds) == (said, 0.5, 0.25)
-    assert (after.failures, after.crashes, after.error) == (0, 0, None)
-    assert after.finished_at is not None
-    assert store.result(job.id) == Payload(JSON, b"3")
-
-
-def test_a_job_is_tried_again_at_its_time(store, runner, database):
-    job, _ = store.submit(new_job(max_attempts=3))
-    error = {"title": "no", "detail": "\0 \ud800"}
-    later = time.time() + 3600
-    settle(runner, claim(runner)[0].job, State.QUEUED, run_at=later, failed=1, error=error)
-
-    waiting = store.get(job.id)
-    assert (waiting.state, waiting.run_at, waiting.finished_at) == (State.QUEUED, later, None)
-    assert (waiting.failures, waiting.crashes, waiting.error) == (1, 0, error)
-    assert order(runner) == []
-    with database.transaction() as tx:
-        tx.all("make_ready", now=later, limit=10)
-    (claimed,) = claim(runner)
-    assert claimed.job.attempts == 2
-    settle(runner, claimed.job, State.QUEUED, run_at=0, crashed=1)
-    again = store.get(job.id)
-    assert (again.failures, again.crashes, again.error) == (1, 1, error)
-    (claimed,) = claim(runner)
-    settle(runner, claimed.job)
-    assert store.get(job.id).error is None
-
-
-def test_what_went_wrong_last_is_known_until_it_goes_right(store, runner):
-    job, _ = store.submit(new_job())
-    error = {"title": "no"}
-    settle(runner, claim(runner)[0].job, State.QUEUED, run_at=0, failed=1, error=error)
-
-    settle(runner, claim(runner)[0].job, State.QUEUED)  # given back
-
-    assert store.get(job.id).error == error
-    settle(runner, claim(runner)[0].job, State.CANCELLED)
-    assert store.get(job.id).error == error
-
-
-def test_a_job_that_somebody_wants_cancelled_is_not_tried_again(store, runner):
-    job, _ = store.submit(new_job(webhook="https://example.org/"))
-    (claimed,) = claim(runner)
-    store.cancel(job.id)
-
-    assert settle(runner, claimed.job, State.QUEUED, run_at=0, failed=1)
-
-    after = store.get(job.id)
-    assert (after.state, after.cancel_requested) == (State.CANCELLED, False)
-    assert after.finished_at == pytest.approx(time.time(), abs=10)
-    assert [each.event for each in store.deliveries(job.id)] == ["job.cancelled"]
-    assert order(runner) == []
-
-
-@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
-def test_a_job_that_ended_before_it_was_cancelled_has_ended(store, runner, state):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-    store.cancel(job.id)
-
-    settle(runner, claimed.job, state)
-
-    assert (store.get(job.id).state, store.get(job.id).cancel_requested) == (state, False)
-
-
-def test_an_attempt_is_settled_once(store, runner):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-    assert settle(runner, claimed.job, result=Payload(JSON, b"1"))
-    before = store.get(job.id)
-
-    assert not settle(runner, claimed.job, State.FAILED, error={})
-    assert not settle(runner, claimed.job, State.SUCCEEDED, result=Payload(JSON, b"2"))
-
-    assert store.get(job.id) == before
-    assert store.result(job.id) == Payload(JSON, b"1")
-
-
-# Fencing
-
-
-def test_who_does_not_have_a_job_can_not_settle_it(store, runner, new_runner):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-    stranger = new_runner()
-
-    stranger.step(Step(progress={job.id: (1, {"done": 1})}))
-    assert not settle(stranger, claimed.job)
-
-    assert store.get(job.id) == claimed.job
-
-
-def test_a_late_result_is_refused_while_another_runner_has_the_job(store, new_runner, database):
-    job, _ = store.submit(new_job(webhook="https://example.org/"))
-    zombie, other = new_runner(), new_runner()
-    (lost,) = claim(zombie)
-    take_over(zombie, database)
-    (claimed,) = claim(other)
-    before = store.get(job.id)
-    assert (before.attempts, before.crashes) == (2, 1)
-
-    zombie.register()
-    late = Step(
-        lines=lines(lost.job, "late"),
-        progress={job.id: (1, {"done": 1, "total": 1, "note": ""})},
-        settlements=[Settlement(lost.job, State.SUCCEEDED, result=Payload(JSON, b"1"))],
-    )
-    done = zombie.step(late)
-
-    assert done.refused == late.settlements
-    assert store.get(job.id) == before
-    assert (store.result(job.id), store.log(job.id), store.deliveries(job.id)) == (None, [], [])
-    assert settle(other, claimed.job, State.FAILED)
-
-
-def test_a_late_result_is_refused_when_the_same_runner_has_a_later_attempt(store, runner):
-    """The fence is the number of the attempt, not only the runner."""
-    job, _ = store.submit(new_job())
-    (first,) = claim(runner)
-    settle(runner, first.job, State.QUEUED, run_at=0, failed=1)
-    (second,) = claim(runner)
-
-    late = runner.step(
-        Step(
-            lines=lines(first.job, "late"),
-            progress={job.id: (1, {"done": 9})},
-            settlements=[Settlement(first.job, State.SUCCEEDED, result=Payload(JSON, b"1"))],
-        )
-    )
-
-    assert len(late.refused) == 1
-    assert store.get(job.id) == second.job
-    assert store.log(job.id) == []
-    both = Step(settlements=[Settlement(first.job, State.FAILED), Settlement(second.job, State.SUCCEEDED)])
-    assert [each.state for each in runner.step(both).refused] == [State.FAILED]
-    assert store.get(job.id).state is State.SUCCEEDED
-
-
-def test_a_late_result_is_refused_after_the_job_was_tried_again_by_hand(store, runner, new_runner, database):
-    job, _ = store.submit(new_job())
-    (lost,) = claim(runner)
-    take_over(runner, database)
-    other = new_runner()
-    settle(other, claim(other)[0].job, State.FAILED)
-    store.retry(job.id)
-    runner.register()
-    (now,) = claim(runner)  # the zombie itself has it, for the third time
-
-    assert not settle(runner, lost.job, State.SUCCEEDED)
-    assert settle(runner, now.job, State.SUCCEEDED)
-
-
-def test_who_was_expelled_changes_nothing_at_all(store, runner, new_runner, database, url):
-    mine, waiting = (store.submit(new_job())[0].id for _ in range(2))
-    (claimed,) = claim(runner, 1)
-    other = new_runner()
-    take_over(runner, database)
-    before = ask(url, "SELECT * FROM jobs ORDER BY id")
-
-    whole = Step(
-        lines=lines(claimed.job, "late"),
-        progress={mine: (1, {"done": 1})},
-        settlements=[Settlement(claimed.job, State.SUCCEEDED, result=Payload(JSON, b"1"))],
-        wants={1: Want(10, len)},
-    )
-    for act in (lambda: runner.step(whole), lambda: runner.step(Step()), runner.beat):
-        with pytest.raises(Expelled):
-            act()
-
-    assert ask(url, "SELECT * FROM jobs ORDER BY id") == before
-    assert ask(url, "SELECT COUNT(*) FROM job_log") == [(0,)]
-    assert ask(url, "SELECT DISTINCT kind FROM payloads") == [("args",)]
-    assert order(other) == [mine, waiting]
-    runner.leave()  # does nothing, and says nothing
-    assert {store.get(job).state for job in (mine, waiting)} == {State.RUNNING}
-
-
-def test_a_runner_that_moves_is_not_expelled(runner, database):
-    with database.transaction() as tx:
-        (row,) = tx.all("runners")
-    runner.beat()
-
-    with database.transaction() as tx:
-        assert tx.all("expel", runner=runner.runner, beat=row["beat"]) == []
-        assert tx.all("runners")[0]["beat"] == row["beat"] + 1
-    runner.step(Step())
-
-
-def test_a_runner_is_not_expelled_in_the_middle_of_a_step(store, runner, database, url):
-    """Whoever wants to finds that it is at it, or waits and finds that it has moved."""
-    job, _ = store.submit(new_job())
-    with database.transaction() as tx:
-        (row,) = tx.all("runners")
-    in_step, expelled = threading.Event(), []
-
-    def expel():
-        in_step.wait()
-        other = open_database(url)
-        with other.transaction() as tx:
-            expelled.append(tx.all("expel", runner=runner.runner, beat=row["beat"]))
-        other.close()
-
-    thread = threading.Thread(target=expel)
-    thread.start()
-
-    def choose(tasks):
-        in_step.set()
-        thread.join(0.2)
-        return len(tasks)
-
-    (claimed,) = runner.step(Step(wants={1: Want(1, choose)})).claimed
-    thread.join()
-
-    assert expelled == [[]]
-    assert settle(runner, claimed.job)
-    assert store.get(job.id).state is State.SUCCEEDED
-
-
-# A step is done whole or not at all
-
-
-def test_a_step_that_fails_in_the_middle_leaves_nothing(store, runner, url):
-    jobs = [store.submit(new_job())[0] for _ in range(4)]
-    held = [each.job for each in claim(runner, 3)]
-    before = [ask(url, f"SELECT * FROM {table}") for table in ("jobs", "payloads", "job_log", "runners")]
-    unfit = Payload(None, b"")  # type: ignore[arg-type] # a result without a media type
-
-    step = Step(
-        lines=[line for job in held for line in lines(job, "a", "b")],
-        progress={held[0].id: (1, {"done": 1})},
-        settlements=[
-            Settlement(held[1], State.SUCCEEDED, result=Payload(JSON, b"1")),
-            Settlement(held[2], State.SUCCEEDED, result=unfit),
-        ],
-        wants={1: Want(10, len)},
-    )
-    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
-        runner.step(step)
-
-    assert [
-        ask(url, f"SELECT * FROM {table}") for table in ("jobs", "payloads", "job_log", "runners")
-    ] == before
-    assert settle(runner, held[1]), "it can still be done"
-    assert order(runner) == [jobs[3].id]
-
-
-def test_a_step_that_was_committed_unknown_to_the_runner_is_done_once(store, runner, new_runner):
-    """The answer to a commit may be lost; the runner does it again, and says what it knows it has."""
-    ended, forgotten, kept = (store.submit(new_job())[0].id for _ in range(3))
-    first, second = claim(runner, 1), []
-    step = Step(
-        lines=lines(first[0].job, "hello"),
-        settlements=[Settlement(first[0].job, State.SUCCEEDED, result=Payload(JSON, b"1"))],
-        wants={1: Want(1, len)},
-    )
-    (lost,) = runner.step(step).claimed
-    second = claim(runner, 1)
-
-    hello = lines(second[0].job, "hello")
-    runner.step(Step(hello))
-
-    done = runner.step(Step([*step.lines, *hello], settlements=step.settlements, held={ended, kept}))
-
-    assert lost.job.id == forgotten
-    assert done.refused == step.settlements
-    for job in (ended, kept):
-        assert [line.line for line in store.log(job)] == ["hello"]
-    assert store.result(ended) == Payload(JSON, b"1")
-    assert [store.get(job).state for job in (ended, forgotten, kept)] == ["succeeded", "queued", "running"]
-    assert settle(runner, second[0].job)
-    assert order(new_runner()) == [forgotten]
-
-
-def test_what_is_settled_may_be_claimed_again_in_the_same_step(store, runner):
-    job, _ = store.submit(new_job())
-    (first,) = claim(runner)
-
-    done = runner.step(
-        Step(
-            lines=lines(first.job, "one", "two"),
-            settlements=[Settlement(first.job, State.QUEUED)],
-            wants={1: Want(1, len)},
-        )
-    )
-
-    (second,) = done.claimed
-    assert (second.job.id, second.job.attempts, second.log_end) == (job.id, 2, 2)
-
-
-# Leaving
-
-
 def test_who_leaves_gives_its_jobs_back_at_once(store, runner, new_runner, url):
     made = [store.submit(new_job())[0].id for _ in range(3)]
     claimed = claim(runner, 2)
@@ -545,9 +219,6 @@ def test_who_leaves_gives_its_jobs_back_at_once(store, runner, new_runner, url):
     assert order(new_runner()) == [made[0], made[2]]
 
 
-# Messages to webhooks
-
-
 def test_messages_to_hosts_that_are_busy_wait(store, runner, database):
     hosts = ("one.example", "two.example", "one.example")
     for host in hosts:
@@ -562,74 +233,6 @@ def test_messages_to_hosts_that_are_busy_wait(store, runner, database):
     assert claimed("one.example") == ["two.example"]
     assert claimed("one.example") == []
     assert [claimed(), claimed(), claimed()] == [["one.example"], ["one.example"], []]
-
-
-# The log
-
-
-def test_lines_of_an_attempt_are_in_the_log(store, runner):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-    runner.step(Step(lines=lines(claimed.job, "one", "zwei ü")))
-    settle(runner, claimed.job, State.QUEUED, run_at=0)
-    (claimed,) = claim(runner)
-    assert claimed.log_end == 2
-    runner.step(Step(lines=[Line(job.id, 2, 3, 2.5, "stderr", "three")]))
-
-    assert store.log(job.id) == [
-        LogLine(1, 1, 1.0, "stdout", "one"),
-        LogLine(2, 1, 1.0, "stdout", "zwei ü"),
-        LogLine(3, 2, 2.5, "stderr", "three"),
-    ]
-
-
-def test_lines_are_refused_from_who_does_not_have_the_job(store, runner, new_runner):
-    job, other = (store.submit(new_job())[0] for _ in range(2))
-    (claimed,) = claim(runner, 1)
-    stranger = new_runner()
-
-    stranger.step(Step(lines=lines(claimed.job, "from a stranger")))
-    runner.step(Step(lines=lines(claimed.job, "of a later attempt", attempt=2)))
-    runner.step(Step(lines=[Line(other.id, 0, 1, 1.0, "stdout", "of a job that waits")]))
-    runner.step(Step(lines=[Line("nobody", 1, 1, 1.0, "stdout", "of no job")]))
-    settle(runner, claimed.job)
-    runner.step(Step(lines=lines(claimed.job, "after its end")))
-
-    assert store.log(job.id) == store.log(other.id) == []
-
-
-def test_the_last_lines_come_in_time_with_the_end(store, runner):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-
-    done = runner.step(
-        Step(lines=lines(claimed.job, "bye"), settlements=[Settlement(claimed.job, State.FAILED)])
-    )
-
-    assert done.refused == []
-    assert [line.line for line in store.log(job.id)] == ["bye"]
-
-
-# Progress
-
-
-def test_progress_is_that_of_the_attempt_that_runs(store, runner):
-    job, _ = store.submit(new_job())
-    (claimed,) = claim(runner)
-    said = {"done": 1, "total": None, "note": "\0"}
-    runner.step(Step(progress={job.id: (1, said)}))
-    assert store.get(job.id).progress == said
-
-    runner.step(Step(progress={job.id: (2, {"done": 2})}))
-    assert store.get(job.id).progress == said
-
-    settle(runner, claimed.job, State.QUEUED, run_at=0, progress=said)
-    assert store.get(job.id).progress == said, "until the next one begins"
-    claim(runner)
-    assert store.get(job.id).progress is None
-
-
-# Together
 
 
 def test_nobody_waits_for_each_other_in_a_circle(store, database, new_runner):
