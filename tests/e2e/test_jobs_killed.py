@@ -14,8 +14,6 @@ import pytest
 
 from service.jobs.arguments import JSON
 from service.jobs.model import Job, NewJob, Payload, State
-from service.jobs.terms import terms_of
-from service.tasks import registry
 from service.tasks.strict_json import dumps
 from tests.e2e.jobs_clients import Clients
 from tests.e2e.jobs_halting import AFTER, BEFORE
@@ -192,8 +190,7 @@ class TestAJobThatHoldsTheGil:
     def _begin(self, place: Place, mark: Path, timeout: float) -> tuple[str, psutil.Process]:
         place.start_runner()
         args = Payload(JSON, dumps({"mark": str(mark), "seconds": 60}))
-        terms = terms_of(registry.get("hold_the_gil")) | {"timeout": timeout}
-        job, _ = place.store.submit(NewJob("hold_the_gil", args, **terms))
+        job, _ = place.store.submit(NewJob("hold_the_gil", args, cpu=1, timeout=timeout))
         wait_until(mark.exists, 20, place.logs)
         return job.id, psutil.Process(int(mark.read_text()))
 

@@ -15,7 +15,7 @@ class Busy(Exception):
 
 
 @task
-def double(n: int) -> int:
+def twofold(n: int) -> int:
     """Twice n."""
     return 2 * n
 

@@ -50,7 +50,7 @@ def settled(workshop: Workshop, job: str) -> Delivery:
 
 def test_a_message_says_what_became_of_the_job(workshop: Workshop) -> None:
     with receiver(status(200)) as server, workshop.runner(**SETTINGS):
-        job = workshop.submit("double", hook(server), n=21)
+        job = workshop.submit("twofold", hook(server), n=21)
         delivery = settled(workshop, job)
 
     assert (delivery.state, delivery.attempts, delivery.status, delivery.error) == ("delivered", 1, 200, None)
@@ -66,7 +66,7 @@ def test_there_is_one_for_each_way_to_end(workshop: Workshop) -> None:
     with receiver(status(200)) as server, workshop.runner(**SETTINGS):
         failed = workshop.submit("fail_otherwise", hook(server), file=str(workshop.notes))
         held = workshop.submit("hold", hook(server), file=str(workshop.folder / "held"))
-        expired = workshop.submit("double", hook(server) | {"expires_at": 1.0}, n=1)
+        expired = workshop.submit("twofold", hook(server) | {"expires_at": 1.0}, n=1)
         workshop.wait(held, State.RUNNING)
         workshop.store.cancel(held)
         for job in (failed, held, expired):
@@ -79,7 +79,7 @@ def test_there_is_one_for_each_way_to_end(workshop: Workshop) -> None:
 def test_one_that_was_not_taken_is_sent_again(workshop: Workshop) -> None:
     answers = iter([b"HTTP/1.1 500 No\r\n\r\n", b"HTTP/1.1 204 Yes\r\n\r\n"])
     with receiver(lambda sock, _: sock.sendall(next(answers))) as server, workshop.runner(**SETTINGS):
-        delivery = settled(workshop, workshop.submit("double", hook(server), n=1))
+        delivery = settled(workshop, workshop.submit("twofold", hook(server), n=1))
 
     assert (delivery.state, delivery.attempts, delivery.status) == ("delivered", 2, 204)
     first, second = server.requests
@@ -90,7 +90,7 @@ def test_one_that_was_not_taken_is_sent_again(workshop: Workshop) -> None:
 
 def test_a_receiver_that_is_gone_gets_no_other(workshop: Workshop) -> None:
     with receiver(status(410)) as server, workshop.runner(**SETTINGS):
-        delivery = settled(workshop, workshop.submit("double", hook(server), n=1))
+        delivery = settled(workshop, workshop.submit("twofold", hook(server), n=1))
 
     assert (delivery.state, delivery.attempts) == ("failed", 1)
     assert delivery.error == "the answer was 410"
@@ -98,7 +98,7 @@ def test_a_receiver_that_is_gone_gets_no_other(workshop: Workshop) -> None:
 
 def test_an_address_that_is_not_allowed_gets_none(workshop: Workshop) -> None:
     with receiver(status(200)) as server, workshop.runner(webhook_secret=SECRET):
-        delivery = settled(workshop, workshop.submit("double", hook(server), n=1))
+        delivery = settled(workshop, workshop.submit("twofold", hook(server), n=1))
 
     assert (delivery.state, server.requests) == ("failed", [])
     assert "not public" in str(delivery.error)
@@ -110,9 +110,9 @@ def test_a_receiver_that_hangs_holds_up_no_job(workshop: Workshop) -> None:
 
     with receiver(hang) as server, workshop.runner(**SETTINGS):
         for n in range(6):
-            workshop.wait(workshop.submit("double", hook(server), n=n))
+            workshop.wait(workshop.submit("twofold", hook(server), n=n))
         workshop.until(lambda: len(server.requests) == 2)
-        assert workshop.wait(workshop.submit("double", n=1), within=5).state == State.SUCCEEDED
+        assert workshop.wait(workshop.submit("twofold", n=1), within=5).state == State.SUCCEEDED
         server.over.set()
 
 
@@ -141,7 +141,7 @@ def test_a_runner_that_dies_at_it_leaves_it_to_another(workshop: Workshop) -> No
             stdout=subprocess.DEVNULL,
         )
         try:
-            job = workshop.submit("double", hook(server), n=1)
+            job = workshop.submit("twofold", hook(server), n=1)
             assert came.wait(20)
         finally:
             runner.send_signal(signal.SIGKILL)

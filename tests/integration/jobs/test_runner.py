@@ -34,7 +34,7 @@ class TestEnds:
 
     def test_with_a_result(self, workshop: Workshop) -> None:
         with workshop.runner():
-            job = workshop.wait(workshop.submit("double", n=2**70))
+            job = workshop.wait(workshop.submit("twofold", n=2**70))
 
         assert (job.state, workshop.result(job.id), job.attempts) == (State.SUCCEEDED, 2**71, 1)
         assert job.started_at is not None
@@ -67,7 +67,7 @@ class TestEnds:
 
     def test_with_arguments_that_no_longer_fit(self, workshop: Workshop) -> None:
         with workshop.runner():
-            job = workshop.wait(workshop.submit("double", m="x"))
+            job = workshop.wait(workshop.submit("twofold", m="x"))
 
         assert job.state == State.FAILED
         assert job.error is not None
@@ -85,8 +85,8 @@ class TestEnds:
         assert is_dead(int(pid))
 
     def test_expired(self, workshop: Workshop) -> None:
-        job = workshop.submit("double", {"expires_at": time.time() - 1}, n=1)
-        other = workshop.submit("double", {"expires_at": time.time() + 60}, n=1)
+        job = workshop.submit("twofold", {"expires_at": time.time() - 1}, n=1)
+        other = workshop.submit("twofold", {"expires_at": time.time() + 60}, n=1)
 
         with workshop.runner():
             ended = workshop.wait(job)
@@ -225,7 +225,7 @@ class TestCancel:
             assert ended.state == State.CANCELLED
             assert is_dead(int(workshop.noted()[0]))
             # The lane and the slot are free again.
-            assert workshop.wait(workshop.submit("double", n=1)).state == State.SUCCEEDED
+            assert workshop.wait(workshop.submit("twofold", n=1)).state == State.SUCCEEDED
 
     def test_of_a_batch(self, workshop: Workshop) -> None:
         new = NewJob("doze", arguments.of_fields({"file": str(workshop.notes)}), cpu=0, timeout=60)
@@ -268,8 +268,8 @@ class _Choking:
 
 def test_a_job_whose_end_can_t_be_written_stops_no_other(workshop: Workshop) -> None:
     database = Poisoned(workshop.database())
-    database.poison = workshop.submit("double", n=1)
-    others = [workshop.submit("double", n=n) for n in range(20)]
+    database.poison = workshop.submit("twofold", n=1)
+    others = [workshop.submit("twofold", n=n) for n in range(20)]
 
     with workshop.runner(database):
         poisoned = workshop.wait(database.poison)
@@ -282,7 +282,7 @@ def test_a_job_whose_end_can_t_be_written_stops_no_other(workshop: Workshop) -> 
 
 class TestTurns:
     def test_priority_goes_first(self, workshop: Workshop) -> None:
-        jobs = [workshop.submit("double", {"priority": p}, n=p) for p in (-5, 0, 7, 0, 100)]
+        jobs = [workshop.submit("twofold", {"priority": p}, n=p) for p in (-5, 0, 7, 0, 100)]
         with workshop.runner(job_slots=1, cpu_slots=1):
             ended = [workshop.wait(job) for job in jobs]
 
@@ -291,7 +291,7 @@ class TestTurns:
 
     def test_a_job_for_later_waits(self, workshop: Workshop) -> None:
         with workshop.runner():
-            job = workshop.wait(workshop.submit("double", {"run_at": time.time() + 0.7}, n=1))
+            job = workshop.wait(workshop.submit("twofold", {"run_at": time.time() + 0.7}, n=1))
 
         assert job.started_at is not None
         assert 0 <= job.started_at - job.run_at < 0.5
@@ -299,10 +299,10 @@ class TestTurns:
     def test_many_short_ones_and_one_that_hangs(self, workshop: Workshop) -> None:
         """Jobs that were claimed together with one that takes long do not wait for it."""
         with workshop.runner():
-            for job in [workshop.submit("double", n=n) for n in range(300)]:
+            for job in [workshop.submit("twofold", n=n) for n in range(300)]:
                 workshop.wait(job)
             held = workshop.submit("hold", {"priority": 1}, file=str(workshop.notes))
-            jobs = [workshop.submit("double", n=n) for n in range(50)]
+            jobs = [workshop.submit("twofold", n=n) for n in range(50)]
             for job in jobs:
                 assert workshop.wait(job).state == State.SUCCEEDED
             assert workshop.store.get(held).state == State.RUNNING
@@ -312,7 +312,7 @@ class TestTurns:
             for _ in range(6):
                 workshop.submit("doze", file=str(workshop.notes))
             workshop.until(lambda: len(workshop.noted()) == 6)
-            assert workshop.wait(workshop.submit("double", n=1)).state == State.SUCCEEDED
+            assert workshop.wait(workshop.submit("twofold", n=1)).state == State.SUCCEEDED
 
 
 class TestFollowing:
