@@ -49,7 +49,7 @@ def compute(path: str, number: int, seconds: float = 0.0) -> int:
 
 
 @task(cpu=0, crash_retries=1000, on_success="count_success")
-def wait(path: str, number: int, seconds: float) -> int:
+def pause(path: str, number: int, seconds: float) -> int:
     log("attempt", attempt())
     with traced(path, number):
         time.sleep(seconds)

@@ -40,7 +40,7 @@ def let_go(place: Place) -> None:
 class TestAClock:
     def test_that_jumps_an_hour_every_second_disturbs_no_lease(self, place):
         runners = place.start_runners([JUMPING], [])
-        jobs = {number: place.new_job("wait", number, seconds=LONG) for number in range(4)}
+        jobs = {number: place.new_job("pause", number, seconds=LONG) for number in range(4)}
 
         # What is to expire does so by the time of day: in two hours, or in one, but not now.
         place.submit_all(jobs, expires_at=time.time() + 2 * 3600 + 60)
@@ -72,7 +72,7 @@ class TestALease:
     def test_of_the_shortest_length_is_held(self, place):
         place.start_runners([], [], SERVICE_JOB_LEASE="1")
 
-        place.submit("wait", range(4), seconds=2.5)
+        place.submit("pause", range(4), seconds=2.5)
         place.wait_until_all_ended()
 
         place.assert_all_done()
@@ -156,7 +156,7 @@ def test_a_runner_that_is_stuck_in_a_transaction_holds_up_no_other(postgres, tmp
         wait_until(mark.exists, 20, place.logs)
         place.start_runner()
 
-        place.submit("wait", [1], seconds=LONG)
+        place.submit("pause", [1], seconds=LONG)
         wait_until(lambda: place.store.get(place.jobs[1]).state.is_final, 20, place.logs)
         mark.unlink()
 

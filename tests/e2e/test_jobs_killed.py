@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 def submit(place: Place) -> None:
-    place.submit("wait", LONGER, seconds=0.2)
+    place.submit("pause", LONGER, seconds=0.2)
     place.submit("compute", SHORT, seconds=WORK)
 
 
@@ -115,7 +115,7 @@ class TestARunner:
         victim, _ = place.start_runners([], [], SERVICE_JOB_LEASE="15")
         dead = place.runners()[victim.parent.pid]
 
-        place.submit("wait", LONGER, seconds=0.5)
+        place.submit("pause", LONGER, seconds=0.5)
         wait_until(lambda: place.held_by(dead), 10, place.logs)
         kill(victim)
 
@@ -266,7 +266,7 @@ class TestOverHttp:
     def test_the_whole_service(self, place):
         services = [place.serve(SERVICE_WEB_WORKERS="2", SERVICE_RUNNERS="1")]
         with Clients(lambda: services[-1].url) as clients:
-            clients.submit("wait", LONGER, path=str(place.trace), seconds=0.2)
+            clients.submit("pause", LONGER, path=str(place.trace), seconds=0.2)
             clients.submit("compute", SHORT, path=str(place.trace), seconds=WORK)
             clients.wait_until_accepted(len(SHORT) // 2)
             (dead,) = place.runners().values()

@@ -76,7 +76,7 @@ class TestALostAnswer:
         mark = tmp_path / "mark"
         runner = place.start_runner("tests.e2e.jobs_halting", LOSE, query, "1", str(mark))
 
-        place.submit("wait", [0], seconds=0.5)
+        place.submit("pause", [0], seconds=0.5)
         wait_until(mark.exists, 20, place.logs)
         place.wait_until_all_ended()
         place.submit("compute", [1])
@@ -91,7 +91,7 @@ class TestPostgres:
         place = on_own_server
         place.start_runner(**LASTING)
         place.submit("wait_for_file", [0])
-        place.submit("wait", range(1, 5), seconds=0.1)
+        place.submit("pause", range(1, 5), seconds=0.1)
         place.submit("compute", range(100, 600), seconds=0.001)
         place.wait_for_start(0)
 
@@ -117,7 +117,7 @@ class TestPostgres:
     def test_that_is_killed_at_a_commit(self, on_own_server, server, tmp_path, when, query, nth):
         place, mark = on_own_server, tmp_path / "mark"
         place.start_runner("tests.e2e.jobs_halting", when, query, str(nth), str(mark), **LASTING)
-        place.submit("wait", range(10), seconds=0.1)
+        place.submit("pause", range(10), seconds=0.1)
         place.submit("compute", range(100, 1100), seconds=0.001)
 
         wait_until(mark.exists, 20, place.logs)

@@ -22,7 +22,7 @@ def test_no_job_runs_twice(place):
     service = place.serve(**SETTINGS)
 
     with Clients(lambda: service.url) as clients:
-        clients.submit("wait", LONGER, path=str(place.trace), seconds=0.1)
+        clients.submit("pause", LONGER, path=str(place.trace), seconds=0.1)
         clients.submit("compute", JOBS, path=str(place.trace))
     place.jobs = clients.accepted
     place.wait_until_all_ended()
