@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 
 import gunicorn.http.message
 
+from service import children
 from service import settings as configuration
 from service.api.worker import SPARE_THREADS
 from service.engine import lifeline, spawner
@@ -64,17 +64,11 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 def on_starting(server: Any) -> None:
     """Make what the workers share; the master hangs on ``serve``, if that started it."""
-    # A connection takes one and a pool process about ten, so the usual soft limit of 1024 is soon reached.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    children.take_all_descriptors()
     settings.runtime_dir.mkdir(parents=True, exist_ok=True)
     # Kept by the server: this file is read again on SIGHUP, this hook is not run again.
     server.workers_lifeline = lifeline.pipe()
-    if fd := os.environ.get("EVERYCORE_LIFELINE_FD"):
-        server.own_lifeline = lifeline.arm(int(fd))
-        # The read end is of no use any more, and must not get lost in workers and their children.
-        os.close(int(fd))
+    children.hang_on_parent()
     os.register_at_fork(
         before=_block_stops, after_in_parent=_unblock_stops, after_in_child=_end_at_a_stop(os.getpid())
     )

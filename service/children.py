@@ -1,8 +1,13 @@
-"""Children of ``serve``: none outlives it, and none is ended by a signal that it can't handle yet."""
+"""Children of ``serve``: none outlives it, and none is ended by a signal that it can't handle yet.
+
+What each does at its beginning, Gunicorn's master and the runners, stands here too.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -34,6 +39,13 @@ def start(module: Sequence[str], lifeline_fd: int) -> subprocess.Popen[bytes]:
         )
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+
+
+def take_all_descriptors() -> None:
+    """Raise the limit of open files as far as it goes: a connection takes one, a pool process about ten."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def hang_on_parent() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -39,9 +38,7 @@ def prepare() -> None:
 
 def work(settings: Settings, database: Database | None = None) -> None:
     """Run jobs; the tasks are registered already. ``database`` may be another than that of the settings."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    children.take_all_descriptors()
     url = settings.database_url.get_secret_value()
     contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
     with (

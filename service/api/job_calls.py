@@ -17,6 +17,7 @@ from service.api.results import dumps
 from service.errors import Cancelled, DeadlineExceeded
 from service.jobs.model import Job, JobNotFound, Payload, State
 from service.tasks.contract import Contract
+from service.tasks.strict_json import with_encoded
 
 
 def run(contract: Contract, args: Payload, wishes: Preferences, key: str | None) -> Response:
@@ -60,7 +61,7 @@ def _result(job: Job) -> Response:
     if payload.media_type != results.JSON:
         return Response(payload.content, content_type=payload.media_type)
     head = dumps({"task": job.task, "timing": _timing(job)})
-    return Response(head[:-1] + b',"result":' + payload.content + b"}", content_type=results.JSON)
+    return Response(with_encoded(head, "result", payload.content), content_type=results.JSON)
 
 
 def _timing(job: Job) -> dict[str, Any]:

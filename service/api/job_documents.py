@@ -12,6 +12,7 @@ from service.api.results import dumps, json_response
 from service.jobs.arguments import JSON
 from service.jobs.model import Batch, Delivery, Job, LogLine, Payload, State
 from service.jobs.times import rfc3339
+from service.tasks.strict_json import with_encoded
 
 #: Largest result in JSON, in bytes, that stands in the document of its job.
 MAX_INLINE = 1024 * 1024
@@ -72,8 +73,7 @@ def with_result(document: Mapping[str, Any], result: Payload | None) -> bytes:
     encoded = dumps(document)
     if result is None or result.media_type != JSON or len(result.content) > MAX_INLINE:
         return encoded
-    # As it is, for it is encoded already.
-    return encoded[:-1] + b',"result":' + result.content + b"}"
+    return with_encoded(encoded, "result", result.content)
 
 
 def accepted(job: Job, *, status: int = 202) -> Response:

@@ -11,12 +11,14 @@ Both files are in ``SERVICE_RUNTIME_DIR``; losing them loses nothing but a minut
 
 from __future__ import annotations
 
-import fcntl
+import math
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from service.jobs.turns import at_the_gate
 
 WINDOW = 60.0
 
@@ -77,8 +79,7 @@ class Rate:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
             # SQLite does not wait for others when it changes the journal's mode; it fails.
-            with self._path.with_suffix(".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with at_the_gate(self._path.with_suffix(".lock"), math.inf):
                 connection.executescript(_SET_UP)
             self._connection = connection
         return self._connection

@@ -18,8 +18,6 @@ from service.jobs.store import Store, open_store
 
 #: Lines of a log that are read at once.
 PAGE = 1000
-#: Jobs that are removed in one transaction, so that nobody waits long for the database.
-STEP = 500
 
 
 @click.group()
@@ -187,6 +185,6 @@ def purge(*, older_than: float, states: Sequence[State], yes: bool) -> None:
             count = store.count_ended(before, states)
             click.confirm(f"Remove {count} jobs that ended before {job_words.moment(before)}?", abort=True)
         removed = 0
-        while step := store.purge(before, STEP, states):
+        while step := store.purge(before, states=states):
             removed += step
     click.echo(f"removed {removed} jobs")

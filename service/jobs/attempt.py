@@ -11,7 +11,7 @@ from service.engine.base import Call, Event, Outcome
 from service.engine.problems import document_of
 from service.errors import EverycoreError, NotSerializable, TaskFailed
 from service.jobs import arguments
-from service.jobs.claims import Claim, Line, Settlement
+from service.jobs.claims import Claim, Line, Settlement, given_back
 from service.jobs.model import Payload, State
 from service.jobs.retries import Verdict, judge
 from service.tasks.contract import Contract
@@ -120,7 +120,7 @@ class Attempt:
         """Return what becomes of a job that was stopped, or not begun, through no fault of its own."""
         self._tell_what_was_dropped()
         self._say("system", f"attempt {self.job.attempts} was given back: {why}")
-        return Settlement(self.job, State.QUEUED)
+        return given_back(self.job)
 
     def _note(self, error: EverycoreError, verdict: Verdict) -> None:
         self._tell_what_was_dropped()

@@ -248,9 +248,9 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def given_back(job: Job, progress: dict[str, Any] | None = None) -> Settlement:
+def given_back(job: Job) -> Settlement:
     """Give a job back that is not at fault: it has its turn again at once, and nothing is counted."""
-    return Settlement(job, State.QUEUED, progress=progress)
+    return Settlement(job, State.QUEUED)
 
 
 def _with_arguments(tx: Transaction, jobs: Sequence[Job]) -> list[Claim]:

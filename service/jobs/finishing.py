@@ -14,6 +14,7 @@ from service.jobs.model import NewJob, Payload, State, new_id
 from service.jobs.submission import add
 from service.jobs.terms import terms_of
 from service.tasks import registry
+from service.tasks.strict_json import dumps, with_encoded
 
 
 def note_ends(tx: Transaction, rows: Sequence[Row], results: dict[str, Payload] | None = None) -> None:
@@ -53,7 +54,7 @@ def _follow_up(row: Row, result: Payload | None) -> NewJob | None:
     }
     # As it is: what is written here is read where it can do no harm, in the attempt of the follow-up.
     content = result.content if result is not None and result.media_type == JSON else b"null"
-    args = Payload(JSON, json.dumps({"job": job}).encode()[:-2] + b',"result":' + content + b"}}")
+    args = Payload(JSON, b'{"job":%s}' % with_encoded(dumps(job), "result", content))
     return NewJob(
         task.name,
         args,

@@ -43,8 +43,7 @@ PIECE = 500
 LAST_LOOK = 5.0
 #: Seconds between two looks for what is old.
 PURGE_SECONDS = 30.0
-#: Jobs that are removed in one transaction, and seconds after which other things have their turn.
-PURGE_PIECE = 50
+#: Seconds of it after which other things have their turn.
 PURGE_TURN = 0.5
 
 
@@ -196,7 +195,7 @@ class Keeper:
             return
         store, until = Store(self._database), time.monotonic() + PURGE_TURN
         while time.monotonic() < until:
-            if store.purge(now - self._ttl, PURGE_PIECE) < PURGE_PIECE:
+            if not store.purge(now - self._ttl):
                 self._purge_at = time.monotonic() + PURGE_SECONDS
                 return
 

@@ -69,8 +69,8 @@ class Lanes:
 
     @property
     def lack_slots(self) -> bool:
-        """Whether lanes are idle and work is there, but every slot is taken."""
-        return 1 in self._work and bool(self._idle[1]) and not self._wanted(1)
+        """Whether lanes are idle and work is there; if none is ``wanted``, every slot is taken."""
+        return 1 in self._work and bool(self._idle[1])
 
     def want(self, cpu: int, lanes: int) -> Want:
         """Return what to claim for so many lanes."""

@@ -48,8 +48,3 @@ class Pending:
             for job, attempt in self._progress.items()
             if attempt.progress is not None
         }
-
-    def forget_words(self) -> None:
-        """Drop lines and progress; how attempts ended is kept."""
-        self.lines = []
-        self._progress = {}

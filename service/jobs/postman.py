@@ -9,7 +9,6 @@ A message may arrive more than once, and two of one job in any order: each has a
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -25,6 +24,7 @@ from service.jobs.webhooks.allowed import parse_allowed
 from service.jobs.webhooks.send import Refused, Undelivered, post
 from service.jobs.webhooks.signature import sign
 from service.settings import Settings
+from service.tasks.strict_json import dumps, with_encoded
 from service.telemetry.logs import get_logger
 
 _log = get_logger()
@@ -161,21 +161,21 @@ class Postman:
             "state": state,
             "created_at": rfc3339(job.created_at),
         }
-        result = b""
+        result = None
         if job.state == state:
             # Or somebody had it tried again since, and these tell of another attempt.
             facts = {"attempts": job.attempts, "error": job.error, "finished_at": rfc3339(job.finished_at)}
             data |= facts
             result = self._result(job)
-        message = {"type": row["event"], "timestamp": rfc3339(row["created_at"]), "data": data}
-        return json.dumps(message).encode()[:-2] + result + b"}}"
+        encoded = dumps(data) if result is None else with_encoded(dumps(data), "result", result)
+        message = {"type": row["event"], "timestamp": rfc3339(row["created_at"])}
+        return with_encoded(dumps(message), "data", encoded)
 
-    def _result(self, job: Job) -> bytes:
+    def _result(self, job: Job) -> bytes | None:
         result = self._store.result(job.id)
         if result is None or result.media_type != JSON or len(result.content) > MAX_RESULT:
-            return b""
-        # As it is, for it is encoded already.
-        return b',"result":' + result.content
+            return None
+        return result.content
 
     def _settle(self, row: Row, status: int | None, error: str | None, *, is_last: bool) -> None:
         now = time.time()

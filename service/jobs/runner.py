@@ -261,10 +261,10 @@ class Runner:
         except Exception:  # noqa: BLE001 - what one job has brought about must not stop the others
             _log.exception("a step failed")
             self._in_doubt = True
-            self._pending.settlements = [
-                settlement for settlement in self._pending.settlements if not self._settle_alone(settlement)
-            ]
-            self._pending.forget_words()
+            settlements, self._pending = self._pending.settlements, Pending()
+            for settlement in settlements:
+                if not self._settle_alone(settlement):
+                    self._pending.add(settlement)
             self._away_until = time.monotonic() + AWAY_SECONDS
             return
         self._had_work = self._rung or bool(done.claimed)

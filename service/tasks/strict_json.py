@@ -47,6 +47,11 @@ def dumps(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":")).encode()
 
 
+def with_encoded(encoded: bytes, name: str, value: bytes) -> bytes:
+    """Add a member to an encoded object that has others; ``value`` is JSON already and stays as it is."""
+    return b"%s,%s:%s}" % (encoded[:-1], dumps(name), value)
+
+
 def _plain(value: Any) -> Any:
     return to_jsonable_python(value, bytes_mode="base64", fallback=_from_array)
 

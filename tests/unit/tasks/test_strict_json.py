@@ -98,3 +98,9 @@ def test_a_name_may_stand_in_two_objects() -> None:
     raw = b'{"v": [{"a": 1, "b": {"a": 1}}, {"a": 1}]}'
 
     assert taking(Any).validate_json(raw) == {"v": [{"a": 1, "b": {"a": 1}}, {"a": 1}]}
+
+
+def test_an_encoded_value_is_added_to_an_object_as_it_is():
+    added = strict_json.with_encoded(strict_json.dumps({"a": [1]}), 'b"', b"1.50e2")
+
+    assert added == rb'{"a":[1],"b\"":1.50e2}'
