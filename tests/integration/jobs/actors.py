@@ -132,3 +132,20 @@ def listen_to_the_end(listener: Any) -> None:
     """Listen until nothing more can be heard; the server may say goodbye first."""
     for _ in range(10):
         assert rings(listener, 10)
+
+
+def at_once(script: str, *arguments: str, count: int) -> list[list[str]]:
+    """Start processes that say ``ready`` and wait for a line, let all go at once; return their words."""
+    command = [sys.executable, "-c", script, *arguments]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    running = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    for process in running:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[0].split() for process in running]
+    assert all(process.returncode == 0 for process in running)
+    return said

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from service.jobs.claims import Claims
 from service.jobs.database import Database, open_database
 from service.jobs.store import Store
 from tests.integration.jobs.actors import TASKS, ask
+from tests.integration.jobs.workshop import Workshop
 
 DIALECTS = ("sqlite", "postgresql")
 #: The other tables go with jobs.
@@ -59,6 +61,13 @@ def url(dialect, request, tmp_path) -> Iterator[str]:
         address = request.getfixturevalue("shared_url")
         yield address
         ask(address, EMPTY)
+
+
+@pytest.fixture
+def workshop(new_url, tmp_path) -> Iterator[Workshop]:
+    """Return a place where jobs run, on a database that is made when it is first used."""
+    with closing(Workshop(new_url, tmp_path)) as found:
+        yield found
 
 
 def made(address: str) -> str:

@@ -1,7 +1,5 @@
 """Jobs as runners have them: each is claimed once, in its turn."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -12,8 +10,8 @@ import pytest
 from service.jobs.arguments import JSON
 from service.jobs.claims import Claims, Expelled, Settlement, Step, Want
 from service.jobs.model import Payload, State
-from tests.e2e.running import ROOT, wait_until
-from tests.integration.jobs.actors import ask, claim, lines, new_job, order, settle
+from tests.e2e.running import wait_until
+from tests.integration.jobs.actors import ask, at_once, claim, lines, new_job, order, settle
 
 #: Two threads of one runner, as its own and its keeper, claim and settle until nothing is left.
 CLAIM_ALL = """
@@ -181,21 +179,8 @@ def test_who_claims_chooses_how_many_by_their_tasks(store, runner):
 
 def test_two_runners_claim_every_job_once(store, url):
     store.submit_batch([new_job() for _ in range(2000)], "")
-    command = [sys.executable, "-c", CLAIM_ALL, url]
-    running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        for _ in range(2)
-    ]
-    for process in running:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=60)[0].split() for process in running]
+    said = at_once(CLAIM_ALL, url, count=2)
 
-    assert all(process.returncode == 0 for process in running)
     assert all(said), "one of them had nothing to do"
     assert max(Counter(said[0] + said[1]).values()) == 1
     assert len(said[0]) + len(said[1]) == 2000

@@ -1,7 +1,5 @@
 """A job that is submitted more than once with one key."""
 
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,8 +12,7 @@ import pytest
 from service.jobs.database import Database, open_database
 from service.jobs.model import KeyReused, State
 from service.jobs.store import Store
-from tests.e2e.running import ROOT
-from tests.integration.jobs.actors import claim, new_job, settle
+from tests.integration.jobs.actors import at_once, claim, new_job, settle
 
 SUBMIT = """
 import sys
@@ -100,19 +97,7 @@ def test_threads_that_race_with_one_key_make_one_job(store):
 
 
 def test_processes_that_race_with_one_key_make_one_job(store, url):
-    command = [sys.executable, "-c", SUBMIT, url]
-    racing = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        for _ in range(4)
-    ]
-    for process in racing:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-    for process in racing:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=30)[0].split() for process in racing]
+    said = at_once(SUBMIT, url, count=4)
 
     assert len({job for job, _ in said}) == 1
     assert sorted(is_new for _, is_new in said) == ["False", "False", "False", "True"]

@@ -3,10 +3,7 @@
 import contextlib
 import re
 import sqlite3
-import subprocess
-import sys
 from itertools import product
-from typing import Any
 
 import psycopg
 import pytest
@@ -17,8 +14,7 @@ from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
 from service.jobs.model import State, StoreUnavailable
 from service.jobs.store import Store
-from tests.e2e.running import ROOT
-from tests.integration.jobs.actors import ask, new_job
+from tests.integration.jobs.actors import ask, at_once, new_job
 
 REFUSED = (sqlite3.IntegrityError, psycopg.IntegrityError)
 
@@ -182,21 +178,10 @@ def test_what_was_applied_is_told(new_url):
 
 
 def test_ten_processes_that_start_at_once_apply_each_migration_once(new_url):
-    command = [sys.executable, "-c", START, new_url]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-    starting = [subprocess.Popen(command, **pipes) for _ in range(10)]
-    for process in starting:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-    for process in starting:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=30)[0].split() for process in starting]
+    said = at_once(START, new_url, count=10)
 
     every = [migration.name for migration in migrate.known(new_url.partition(":")[0])]
     assert sorted(said) == [[]] * 9 + [every]
-    assert all(process.returncode == 0 for process in starting)
     assert [name for (name,) in ask(new_url, "SELECT name FROM migrations ORDER BY number")] == every
 
 

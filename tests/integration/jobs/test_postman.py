@@ -7,12 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from service.jobs.model import Delivery, State
 from service.jobs.webhooks.signature import verify
@@ -22,19 +19,6 @@ from tests.unit.jobs.receivers import Receiver, receiver, status
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "a secret of twenty-four characters"
 SETTINGS: dict[str, Any] = {"webhook_secret": SECRET, "webhook_allow": ("127.0.0.0/8",)}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def workshop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workshop]:
-    if request.param == "sqlite":
-        with closing(Workshop(f"sqlite:///{tmp_path}/jobs.db", tmp_path)) as found:
-            yield found
-        return
-    server = request.getfixturevalue("postgres")
-    url = server.new_database()
-    with closing(Workshop(url, tmp_path)) as found:
-        yield found
-    server.drop_database(url)
 
 
 def hook(server: Receiver) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,19 +13,6 @@ from service.jobs.model import NewJob, State
 from service.jobs.terms import terms_of
 from service.tasks import registry
 from tests.integration.jobs.workshop import Workshop, is_dead
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def workshop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workshop]:
-    if request.param == "sqlite":
-        with closing(Workshop(f"sqlite:///{tmp_path}/jobs.db", tmp_path)) as found:
-            yield found
-        return
-    server = request.getfixturevalue("postgres")
-    url = server.new_database()
-    with closing(Workshop(url, tmp_path)) as found:
-        yield found
-    server.drop_database(url)
 
 
 class TestEnds:
