@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -88,6 +88,17 @@ class Server:
         """Return a connection to it."""
         return HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
+    @property
+    def status(self) -> int | None:
+        """How it ended; ``None`` while it runs."""
+        return self._master.poll()
+
+    def ask_to_end(self) -> None:
+        """Have it end in its own way, and wait for that."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._master.terminate()
+            self._master.wait(STOP_LIMIT)
+
     def log_tail(self) -> str:
         """Return the last of what it wrote."""
         return self._log.read_text(errors="replace")[-3000:]
@@ -131,25 +142,34 @@ def peers() -> Iterator[Server]:
 @contextlib.contextmanager
 def _running(app: str, options: Sequence[str], settings: dict[str, str]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="everycore-loadtest-", ignore_cleanup_errors=True) as name:
-        folder, port, mark = Path(name), _free_port(), uuid.uuid4().hex
+        port = _free_port()
         address = f"127.0.0.1:{port}"
-        environment = own_environment() | {MARK: mark, "SERVICE_BIND": address} | settings
-        command = [sys.executable, "-m", "gunicorn", *options, "--bind", address, app]
-        with (folder / "log").open("wb") as log:
-            master = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we end it
-            )
-        server = Server(master, mark, port, folder / "log")
-        try:
+        command = (sys.executable, "-m", "gunicorn", *options, "--bind", address, app)
+        with program(command, Path(name), {"SERVICE_BIND": address} | settings, port) as server:
             yield server
-        finally:
-            server.stop()
+
+
+@contextlib.contextmanager
+def program(
+    command: Sequence[str | Path], folder: Path, variables: Mapping[str, str], port: int
+) -> Iterator[Server]:
+    """Run a program in a folder, where it has a log; end it and everything below it with the block."""
+    mark, log = uuid.uuid4().hex, folder / f"{uuid.uuid4().hex}.log"
+    with log.open("wb") as output:
+        master = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=own_environment() | {MARK: mark, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end it
+        )
+    server = Server(master, mark, port, log)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def own_environment() -> dict[str, str]:

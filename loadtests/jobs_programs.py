@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from loadtests.http_servers import MARK, START_LIMIT, STOP_LIMIT, Server, ServerFailed, own_environment
+from loadtests.http_servers import START_LIMIT, Server, ServerFailed, program
 
 Command = Sequence[str | Path]
 
@@ -29,28 +29,16 @@ POSTGRES_PACKAGES = Path("/usr/lib/postgresql")
 def started(
     command: Command, folder: Path, variables: Mapping[str, str] = NOTHING, port: int = 0
 ) -> Iterator[Server]:
-    """Run a program in a folder, where it has a log; end it and everything below it with the block."""
-    mark, log = uuid.uuid4().hex, folder / f"{uuid.uuid4().hex}.log"
-    with log.open("wb") as output:
-        master = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=own_environment() | {MARK: mark, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end it
-        )
-    server = Server(master, mark, port, log)
-    try:
-        yield server
-        if (status := master.poll()) is not None:
-            raise ServerFailed(f"{command[0]} ended with {status}; its log ends with:\n{server.log_tail()}")
-    finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            master.terminate()
-            master.wait(STOP_LIMIT)
-        server.stop()
+    """Do as ``program``, gently in the end; raise ``ServerFailed`` when it has ended by itself."""
+    with program(command, folder, variables, port) as server:
+        try:
+            yield server
+            if (status := server.status) is not None:
+                raise ServerFailed(
+                    f"{command[0]} ended with {status}; its log ends with:\n{server.log_tail()}"
+                )
+        finally:
+            server.ask_to_end()
 
 
 def find_redis() -> str | None:
