@@ -1,5 +1,6 @@
 """A process that owns an engine, as a Gunicorn worker does: ``python owner.py runtime-dir state note``."""
 
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,8 @@ CALLS = {
 
 
 def main() -> None:
+    # Ignored in what a shell starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     registry.load([TASKS])
     engine = LocalEngine(modules=[TASKS], processes=4, cpu_slots=2, runtime_dir=Path(sys.argv[1]))
     list(engine.run([Call("echo", {"value": 0})] * 2, deadline=time.monotonic() + 20))
