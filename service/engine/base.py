@@ -10,6 +10,25 @@ from service.errors import EverycoreError
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """A place in a run of a pipeline, for one pool process."""
+
+    #: Position of the step in the pipeline.
+    step: int
+    #: The process's row of the board, and how many there are for all processes of the run.
+    row: int
+    rows: int
+    #: The rows of all processes of the step.
+    peers: tuple[int, ...]
+    #: How many descriptors come along: board, way out, way in, and a bell of each peer if they keep turns.
+    descriptors: int
+    #: Whether an item that fails is left out.
+    skip: bool
+    #: ``time.monotonic()`` time of its end.
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of a registered task; what crosses into a pool process."""
 
@@ -27,6 +46,12 @@ class Call:
     stream: bool = False
     #: Which attempt of a job it is, whose log then gets what it prints; 0 for a call that is of no job.
     attempt: int = 0
+    #: The place in a run of a pipeline, which ``task`` names, that its process is to fill.
+    post: Post | None = None
+    #: The descriptors that go along with a post; they stay the caller's.
+    fds: tuple[int, ...] = ()
+    #: Whether a pipeline, run by an engine that can, leaves out items that a stage has no result for.
+    skip: bool = False
 
 
 class Timing(NamedTuple):
@@ -128,6 +153,7 @@ class Engine(Protocol):
         deadline: float,
         on_event: OnEvent | None = None,
         hangup_fd: int | None = None,
+        together: int = 0,
     ) -> Outcomes:
         """Return one outcome per call, and one per item of a streamed call, in order of completion.
 
@@ -137,7 +163,8 @@ class Engine(Protocol):
         calls are waited for. ``on_event`` hears what a call says before its outcome is there: every line of a
         job's log, also when the job is killed or the outcomes are closed, and of its progress what there is
         time for. ``hangup_fd`` is a connection to whoever wants the outcomes. When its other
-        end is closed, or the outcomes are, what is left is stopped.
+        end is closed, or the outcomes are, what is left is stopped. Calls with a post need each other: at
+        most ``together`` of them run at a time, and the first starts when there is room for all of these.
 
         Raises ``Saturated`` or ``Stopping``, before any outcome, when the run got no turn at all,
         ``EngineUnavailable`` when there is no process to be had for what is left of it, and ``Abandoned``

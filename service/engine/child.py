@@ -27,28 +27,28 @@ import traceback
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-from service.engine import lifeline
+from service.engine import lifeline, stage
 from service.engine.capture import Capture
+from service.engine.failures import FAILED, OK, UNREADABLE, UNSENDABLE, failure
 from service.engine.items import MAX_MESSAGE, ItemSender, Unsendable
 from service.engine.slots import Holder
 from service.engine.transport import Arena
 from service.tasks import registry
-from service.tasks.options import qualified
 from service.tasks.progress import emitter
 
 #: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot,
-#: whether items are wanted one by one, whether the calls are of jobs. The name of the task comes behind it.
-CHUNK = struct.Struct("<II????")
+#: whether items are wanted one by one, whether the calls are of jobs, whether it is a post of a pipeline,
+#: whose descriptors follow. The name of the task comes behind it.
+CHUNK = struct.Struct("<II?????")
 #: End of a chunk: kind, number of calls begun, whether views of the arguments are still in use.
 DONE = struct.Struct("<cI?")
 KIND_DONE, KIND_EVENT = b"D", b"E"
+#: Most descriptors that the kernel sends at once.
+MAX_FDS = 253
 #: Longest header in bytes.
 MAX_HEADER = 4 * 1024
 #: A chunk whose results take more than this many bytes ends early.
 MAX_RESULTS = 8 * 1024 * 1024
-MAX_TEXT = 4000
-#: How a call ended.
-OK, FAILED, MEMORY, UNREADABLE, UNSENDABLE = range(5)
 
 
 class Endpoints(NamedTuple):
@@ -127,6 +127,8 @@ class Server:
         self._slot = Holder(endpoints.slot, endpoints.bell, cpu_slots)
         #: How the call that runs sends its items; ``None`` when they go back as one list.
         self._stream: ItemSender | None = None
+        #: Descriptors of a post of a pipeline; ``None`` when the call is of a task.
+        self._post_fds: list[int] | None = None
         #: Whether the calls are of jobs: a number of the attempt comes with their arguments.
         self._job = False
         #: CPU time that was taken before the next call.
@@ -135,9 +137,10 @@ class Server:
     def serve(self) -> None:
         """Run chunks until the work socket ends."""
         while message := self._receive():
-            number, count, renew, slot, stream, self._job = CHUNK.unpack_from(message)
+            number, count, renew, slot, stream, self._job, posted = CHUNK.unpack_from(message)
             if renew:
                 self._renew_arenas()
+            self._post_fds = self._receive_fds() if posted else None
             self._stream = ItemSender(self._work, self._slot if slot else None) if stream else None
             begun = self._run_chunk(number, count, message[CHUNK.size :].decode())
             if slot:
@@ -154,6 +157,10 @@ class Server:
             return self._work.recv(MAX_HEADER)
         except ConnectionResetError:
             return b""  # the owner went without reading the last message
+
+    def _receive_fds(self) -> list[int]:
+        _, fds, _, _ = socket.recv_fds(self._work, 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        return fds
 
     def _renew_arenas(self) -> None:
         _, (requests, responses), _, _ = socket.recv_fds(self._work, 16, 2, socket.MSG_CMSG_CLOEXEC)
@@ -189,7 +196,7 @@ class Server:
         try:
             self._responses.append((status, value, times))
         except BaseException as error:  # noqa: BLE001 - pickling runs code of the user's
-            status, value = _failure(error, UNSENDABLE)
+            status, value = failure(error, UNSENDABLE)
             self._responses.append((status, value, times))
         self._responses.commit(number)
 
@@ -197,28 +204,35 @@ class Server:
         try:
             args = self._requests.load()
         except BaseException as error:  # noqa: BLE001 - unpickling runs code of the user's
-            return _failure(error, UNREADABLE)
+            return failure(error, UNREADABLE)
         capture = None
         try:
             if self._job:
                 attempt, args = args
                 capture = Capture(attempt)
-            value = registry.get(task).function(**args)
-            if not isinstance(value, Generator):
-                return OK, value
-            if self._stream is None:
-                return OK, list(value)
-            self._stream.send_all(value)
+            return OK, self._value(task, args)
         except Unsendable as error:
             return UNSENDABLE, str(error)
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the call's, not the pool's
-            failure = _failure(error, FAILED)
+            said = failure(error, FAILED)
             error.__traceback__ = None  # its frames hold the arguments
-            return failure
+            return said
         finally:
             if capture is not None:
                 capture.close()
-        return OK, None
+
+    def _value(self, task: str, args: Any) -> Any:
+        if self._post_fds is not None:
+            post, args = args
+            stage.serve(task, post, args, self._post_fds, self._slot)
+            return None
+        value = registry.get(task).function(**args)
+        if not isinstance(value, Generator):
+            return value
+        if self._stream is None:
+            return list(value)
+        self._stream.send_all(value)
+        return None
 
     def _emit(self, number: int, position: int, kind: str, data: Any) -> None:
         message = KIND_EVENT + pickle.dumps((number, position, kind, data), 5)
@@ -229,36 +243,6 @@ class Server:
             self._work.send(message, 0 if kind == "log" else socket.MSG_DONTWAIT)
         except BlockingIOError:
             pass  # the owner is behind with reading; it will hear how it ends
-
-
-def _failure(error: BaseException, otherwise: int) -> tuple[int, Any]:
-    """Return how a call ended, and what the owner is told about it."""
-    if isinstance(error, MemoryError):
-        return MEMORY, None
-    if otherwise == FAILED:
-        return FAILED, (type(error).__name__, _text(error), _trace(error), _bases(error))
-    return otherwise, f"{type(error).__name__}: {_text(error)}"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)[:MAX_TEXT]
-    except BaseException:  # noqa: BLE001 - an exception's own code may be broken too
-        return "(its text can't be had)"
-
-
-def _trace(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error, limit=-20))[-MAX_TEXT:]
-    except BaseException:  # noqa: BLE001 - as above
-        return ""
-
-
-def _bases(error: BaseException) -> tuple[str, ...]:
-    try:
-        return tuple(map(qualified, type(error).__mro__))
-    except BaseException:  # noqa: BLE001 - as above
-        return ()
 
 
 def _flush() -> None:

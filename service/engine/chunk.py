@@ -6,12 +6,12 @@ import math
 import time
 from typing import Any
 
-from service.engine import child
 from service.engine.base import Outcome, Timing
 from service.engine.estimates import CHUNK_SECONDS, LEAST_PATIENCE
+from service.engine.failures import MEMORY, OK, UNSENDABLE, error_of
 from service.engine.intake import Pending
 from service.engine.process import FAR, PoolProcess
-from service.errors import CallError, MemoryLimitExceeded, NotSerializable, TaskFailed
+from service.errors import CallError
 
 
 class Chunk:
@@ -45,6 +45,8 @@ class Chunk:
         #: Whether it may be waited for like something that is about to end.
         self.should_be_short = patience <= LEAST_PATIENCE and (timeout is None or timeout > FAR)
         self.stream = calls[0].call.stream
+        #: Whether what it takes says how long calls of the task take.
+        self.tells_pace = not self.stream and calls[0].call.post is None
         #: Whether what it says comes before its outcomes.
         self.talks = self.stream or calls[0].call.attempt > 0
         self.done = 0
@@ -84,7 +86,7 @@ class Chunk:
         try:
             status, value, (started, finished, cpu) = self.process.responses.load()
         except Exception as error:  # noqa: BLE001 - unpickling runs code of the user's
-            status, value = child.UNSENDABLE, f"{type(error).__name__}: {error}"
+            status, value = UNSENDABLE, f"{type(error).__name__}: {error}"
             # Its times are lost with it. The mark stays: now is too late, the next call may be running.
             started = finished = time.monotonic()
             cpu = 0.0
@@ -93,7 +95,7 @@ class Chunk:
         self.done += 1
         self.spent += finished - started
         timing = Timing(self.process.pid, pending.queued, started, finished, cpu)
-        if status == child.OK:
+        if status == OK:
             return Outcome(pending.call.index, timing, value)
         return Outcome(pending.call.index, timing, error=self._error(status, value))
 
@@ -104,14 +106,9 @@ class Chunk:
         return Outcome(pending.call.index, timing, self.process.item(content), ended=False)
 
     def _error(self, status: int, value: Any) -> CallError:
-        if status == child.FAILED:
-            return TaskFailed(*value)
-        if status == child.UNREADABLE:
-            return NotSerializable("arguments", value)
-        if status == child.UNSENDABLE:
-            return NotSerializable("result", value)
-        self.process.worn = True  # what it could not have may have left it in pieces
-        return MemoryLimitExceeded(self._memory_limit)
+        if status == MEMORY:
+            self.process.worn = True  # what it could not have may have left it in pieces
+        return error_of(status, value, self._memory_limit)
 
     def outcome_of_running(self, error: CallError) -> Outcome:
         """Return the outcome of the call that was running when its process ended."""

@@ -49,8 +49,10 @@ class FakeEngine:
         deadline: float,
         on_event: OnEvent | None = None,
         hangup_fd: int | None = None,
+        together: int = 0,
     ) -> Outcomes:
-        """Return one outcome per call, in the order of the calls."""
+        """Return one outcome per call, in the order of the calls; it has no processes for a pipeline."""
+        assert not together
         self.hangup_fd = hangup_fd
         return Outcomes(self._run(calls, deadline, on_event))
 

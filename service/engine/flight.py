@@ -134,8 +134,8 @@ class Flight:
     def _finish(self, chunk: Chunk) -> None:
         """Give the process of a chunk that is through back."""
         self._remove(chunk)
-        # What a streamed call takes is its reader's time, too.
-        if chunk.done and not chunk.stream:
+        # What a streamed call or a process of a pipeline takes is its reader's time, too.
+        if chunk.done and chunk.tells_pace:
             self._pool.estimates[chunk.task].learn(chunk.spent / chunk.done)
             self._pool.turns.add(chunk.spent)
         self._pool.give_back(chunk.process)

@@ -76,7 +76,7 @@ class Intake:
 
         They are of one task, and all of them are jobs or none is.
         """
-        if most == 1 or self._pending[0].call.stream:
+        if most == 1 or self._pending[0].call.stream or self._pending[0].call.post is not None:
             return 1
         if not self._left:
             most = min(most, self._ahead)
@@ -86,7 +86,8 @@ class Intake:
         task, job = first.task, first.attempt > 0
         for number, pending in enumerate(self._pending):
             call = pending.call
-            if number == most or call.task != task or call.stream or (call.attempt > 0) is not job:
+            other = call.task != task or call.stream or call.post is not None or (call.attempt > 0) is not job
+            if number == most or other:
                 return number
         return len(self._pending)
 

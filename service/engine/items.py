@@ -17,7 +17,7 @@ from contextlib import closing
 from typing import Any
 
 from service.engine.slots import Holder
-from service.engine.transport import OUT_OF_BAND, Arena
+from service.engine.transport import Arena, beside_the_pickle
 
 KIND_ITEM = b"I"
 #: Longest message to the owner, in bytes.
@@ -28,6 +28,26 @@ class Unsendable(Exception):
     """An item that can't be pickled."""
 
 
+class Packer:
+    """Pickles items."""
+
+    def __init__(self) -> None:
+        """Be ready for any number of items."""
+        #: Large buffers of the latest item, not in its pickle; to be cleared when they are written.
+        self.buffers: list[memoryview] = []
+        self._beside = beside_the_pickle(self.buffers)
+
+    def pickle(self, item: Any) -> bytes:
+        """Return the pickle of an item; raises ``Unsendable``."""
+        try:
+            return pickle.dumps(item, 5, buffer_callback=self._beside)
+        except BaseException as error:
+            self.buffers.clear()
+            if isinstance(error, Exception):
+                raise Unsendable(f"{type(error).__name__}: {error}") from error
+            raise
+
+
 class ItemSender:
     """Sends the items of one call."""
 
@@ -35,6 +55,7 @@ class ItemSender:
         """Send on ``work``; ``slot`` is the CPU slot that the call holds, if it does."""
         self._work = work
         self._slot = slot
+        self._packer = Packer()
 
     def send_all(self, items: Generator[Any, None, Any]) -> None:
         """Run a generator to its end, and send what it yields.
@@ -46,24 +67,13 @@ class ItemSender:
                 self._send(item)
 
     def _send(self, item: Any) -> None:
-        large: list[pickle.PickleBuffer] = []
-
-        def keep_inside(buffer: pickle.PickleBuffer) -> bool:
-            if len(buffer.raw()) >= OUT_OF_BAND:
-                large.append(buffer)
-                return False
-            return True
-
-        try:
-            message = KIND_ITEM + pickle.dumps(item, 5, buffer_callback=keep_inside)
-            arena = _filled(item) if large or len(message) > MAX_MESSAGE else None
-        except Exception as error:
-            raise Unsendable(f"{type(error).__name__}: {error}") from error
-        self._make_room()
-        if arena is None:
-            self._work.send(message)
+        pickled = self._packer.pickle(item)
+        if not self._packer.buffers and len(pickled) < MAX_MESSAGE:
+            self._make_room()
+            self._work.send(KIND_ITEM + pickled)
             return
-        with closing(arena):
+        with closing(_filled(pickled, self._packer.buffers)) as arena:
+            self._make_room()
             socket.send_fds(self._work, [KIND_ITEM], [arena.fd])
 
     def _make_room(self) -> None:
@@ -80,8 +90,14 @@ class ItemSender:
             self._slot.acquire()
 
 
-def _filled(item: Any) -> Arena:
+def _filled(pickled: bytes, buffers: list[memoryview]) -> Arena:
     arena = Arena.create()
-    arena.append(item)
-    arena.commit(1)
+    try:
+        arena.append_pickled(pickled, buffers)
+        arena.commit(1)
+    except BaseException:
+        arena.close()
+        raise
+    finally:
+        buffers.clear()
     return arena

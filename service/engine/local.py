@@ -87,6 +87,7 @@ class LocalEngine:
         deadline: float,
         on_event: OnEvent | None = None,
         hangup_fd: int | None = None,
+        together: int = 0,
     ) -> Outcomes:
         """Return one outcome per call, in order of completion; see ``base.Engine``."""
         run = Run(
@@ -96,6 +97,7 @@ class LocalEngine:
             queue_timeout=self._queue_timeout,
             on_event=on_event,
             hangup_fd=hangup_fd,
+            together=together,
         )
         return run.outcomes()
 

@@ -7,6 +7,7 @@ computes also needs one of the CPU slots that all workers share. Who finds nothi
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -17,15 +18,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from service.engine.crews import Crews
 from service.engine.estimates import Estimate, Mean, Remembered
 from service.engine.process import PoolProcess
 from service.engine.slots import RESCAN, Holder, Slots
 from service.engine.spawner import ForkServerDied, Spawner, SpawnFailed
 from service.engine.turn import Turn, check_connected
-from service.errors import EverycoreError, Saturated, Stopping
-from service.telemetry.logs import get_logger
-
-_log = get_logger()
+from service.engine.warmer import Warmer
+from service.errors import Saturated, Stopping
 
 #: Seconds between two looks for processes that have been idle, or busy, for too long.
 HOUSEKEEPING = 0.25
@@ -37,8 +37,6 @@ COUNT_SECONDS = 0.01
 TRIM_SECONDS = 5.0
 #: How many times longer than expected a wait may take and still be in time.
 ROOM = 2.0
-#: Seconds between two attempts to load resources.
-WARM_AGAIN = 5.0
 #: Seconds for idle processes to end by themselves when the pool is closed.
 CLOSE_PATIENCE = 1.0
 
@@ -75,12 +73,15 @@ class Pool:
         self._limits = {1: processes, 0: max(1, processes - min(cpu_slots, processes // 2))}
         self._idle_seconds = idle_seconds
         self._recycle_calls = recycle_calls
+        # They have room of their own, or a pipeline could wait for a process that sleepers have.
+        self._crews = Crews(processes)
+        #: How many of those busy and starting are of crews.
+        self._in_crews = 0
         self._spawner = Spawner(modules, memory_limit, cpu_slots)
         self._idle: deque[PoolProcess] = deque()
         self._busy: set[PoolProcess] = set()
         self._starting = 0
-        self._kept_warm = False
-        self._warmer: threading.Thread | None = None
+        self._warmer: Warmer | None = None
         self._others_wait = Remembered(ASK_SECONDS, lambda: slots.contended)
         self._waiting = Remembered(COUNT_SECONDS, lambda: places.taken)
         #: Guards everything above that changes.
@@ -186,17 +187,51 @@ class Pool:
         """Return an idle process or a new one; ``None`` when there are too many, or at ``until``."""
         with self.lock:
             self.check_open()
-            if len(self._busy) + self._starting >= self._limits[cpu]:
+            if len(self._busy) + self._starting - self._in_crews >= self._limits[cpu]:
                 return None
-            if self._idle:
-                # The one used last has the warmest caches, and the others may grow old enough to be ended.
-                process = self._idle.pop()
-                self._busy.add(process)
+            if (process := self._idle_one()) is not None:
                 return process
             self._starting += 1
         return self._start(until)
 
-    def _start(self, until: float) -> PoolProcess | None:
+    def crew(
+        self, size: int, until: float, queued_until: float, hangup_fd: int | None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Have room for ``size`` processes that need each other; see ``Crews.room``."""
+        return self._crews.room(size, until, queued_until, hangup_fd, self.check_open)
+
+    def crew_process(self, until: float) -> PoolProcess | None:
+        """Return an idle process or a new one, for which there is room; ``None`` at ``until``."""
+        with self.lock:
+            self.check_open()
+            self._in_crews += 1
+            if (process := self._idle_one()) is not None:
+                process.in_crew = True
+                return process
+            self._starting += 1
+        try:
+            process = self._start(until, in_crew=True)
+        finally:
+            if process is None:
+                with self.lock:
+                    self._in_crews -= 1
+        return process
+
+    def _idle_one(self) -> PoolProcess | None:
+        if not self._idle:
+            return None
+        # The one used last has the warmest caches, and the others may grow old enough to be ended.
+        process = self._idle.pop()
+        self._busy.add(process)
+        return process
+
+    def _no_longer_busy(self, process: PoolProcess) -> None:
+        if process in self._busy and process.in_crew:
+            self._in_crews -= 1
+            process.in_crew = False
+        self._busy.discard(process)
+
+    def _start(self, until: float, *, in_crew: bool = False) -> PoolProcess | None:
         process = None
         try:
             try:
@@ -211,30 +246,15 @@ class Pool:
             with self.lock:
                 self._starting -= 1
                 if process is not None:
+                    process.in_crew = in_crew
                     self._busy.add(process)
                 self._call_next()
         return process
 
     def keep_warm(self) -> None:
         """From now on, load what the tasks share whenever it is not there."""
-        self._kept_warm = True
-        self._see_to_warmth()
-
-    def _see_to_warmth(self) -> None:
-        if self._kept_warm and not self.ready and not (self._warmer and self._warmer.is_alive()):
-            self._warmer = threading.Thread(target=self._warm, name="pool-warmer", daemon=True)
-            self._warmer.start()
-
-    def _warm(self) -> None:
-        """Load what the tasks share, and try again should that fail; returns when it is there."""
-        while not self._closed.is_set():
-            try:
-                self._spawner.warm()
-            except (EverycoreError, OSError) as error:
-                _log.error("the tasks' resources can't be loaded", error=str(error))
-            else:
-                return
-            self._closed.wait(WARM_AGAIN)
+        self._warmer = Warmer(self._spawner, self._closed)
+        self._warmer.see_to_it()
 
     @property
     def ready(self) -> bool:
@@ -251,7 +271,7 @@ class Pool:
     def give_back(self, process: PoolProcess) -> None:
         """Keep a process for the next call, or let it go if it has served long enough."""
         with self.lock:
-            self._busy.discard(process)
+            self._no_longer_busy(process)
             process.idle_since, process.deadline = time.monotonic(), math.inf
             if self._closed.is_set() or process.worn or 0 < self._recycle_calls <= process.calls:
                 process.close()
@@ -262,7 +282,7 @@ class Pool:
     def forget(self, process: PoolProcess) -> None:
         """Let go of a process that was killed."""
         with self.lock:
-            self._busy.discard(process)
+            self._no_longer_busy(process)
             process.close()
             self._call_next()
 
@@ -277,7 +297,8 @@ class Pool:
     def _keep_house(self) -> None:
         while not self._closed.wait(HOUSEKEEPING):
             now = time.monotonic()
-            self._see_to_warmth()
+            if self._warmer is not None:
+                self._warmer.see_to_it()
             with self.lock:
                 while self._idle and self._idle[0].idle_since < now - self._idle_seconds:
                     self._idle.popleft().close()
@@ -290,7 +311,7 @@ class Pool:
     def _look_after(self, process: PoolProcess, now: float) -> None:
         """Do what the thread of a run should do, but may be late with: its client reads slowly."""
         if process.wait(0):
-            self._busy.discard(process)
+            self._no_longer_busy(process)
             process.give_slot_back()
             self._call_next()
         elif process.deadline < now - HOUSEKEEPING:

@@ -41,18 +41,22 @@ KINDS: dict[type[Exception], Kind] = {
 
 def is_invalid_input(error: Exception) -> bool:
     """Tell whether a task said that its input is bad, and so has not failed itself."""
-    return isinstance(error, errors.TaskFailed) and error.exception == InvalidInput.__name__
+    cause = errors.cause_of(error)
+    return isinstance(cause, errors.TaskFailed) and cause.exception == InvalidInput.__name__
 
 
 def kind_of(error: Exception) -> Kind:
-    """Return the kind of a call's error."""
+    """Return the kind of a call's error; that of a pipeline's stage is its cause's."""
     if is_invalid_input(error):
         return KINDS[InvalidInput]
+    error = errors.cause_of(error)
     return next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
 
 
 def detail_of(error: Exception) -> str:
     """Word what happened; texts of a task's own exceptions may hold anything, so the log alone has them."""
+    if isinstance(error, errors.StageFailed):
+        return f"{errors.stage_and_item(error.stage, error.item)}: {detail_of(error.cause)}"
     if isinstance(error, errors.TaskFailed):
         if is_invalid_input(error):
             return error.message
@@ -77,4 +81,11 @@ def document_of(error: Exception) -> dict[str, Any]:
         "status": kind.status,
         "detail": detail,
     }
-    return document | ({"errors": error.errors} if isinstance(error, InvalidArguments) else {})
+    return document | members_of(error)
+
+
+def members_of(error: Exception) -> dict[str, Any]:
+    """Return what else a problem document says of an error, beside type, title, status and detail."""
+    if isinstance(error, errors.StageFailed):
+        return {"stage": error.stage, "item": error.item}
+    return {"errors": error.errors} if isinstance(error, InvalidArguments) else {}

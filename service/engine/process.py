@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.engine import child, forkserver
+from service.engine.base import Call
 from service.engine.items import MAX_MESSAGE
 from service.engine.slots import Slots
 from service.engine.spawner import Spawner
@@ -45,6 +46,8 @@ class PoolProcess:
         self.worn = False
         #: When it has to be idle again.
         self.deadline = math.inf
+        #: Whether it is, or was last, of a crew.
+        self.in_crew = False
         #: When it became idle.
         self.idle_since = time.monotonic()
         self._renew = False
@@ -89,20 +92,20 @@ class PoolProcess:
         self.requests.reset()
         self.responses.clear()
 
-    def add(self, args: Any) -> int:
-        """Add a call with its keyword arguments; return the size of the chunk so far, in bytes.
+    def add(self, call: Call) -> int:
+        """Add a call; return the size of the chunk so far, in bytes.
 
-        For a job, ``args`` are the number of the attempt and the arguments. Raises whatever pickling raises;
-        the call is not in the chunk then.
+        Raises whatever pickling raises; the call is not in the chunk then.
         """
-        self.requests.append(args)
+        args: Any = call.args if call.post is None else (call.post, call.args)
+        self.requests.append((call.attempt, args) if call.attempt else args)
         return self.requests.end
 
-    def send(self, task: str, count: int, deadline: float, *, slot: bool, stream: bool, job: bool) -> None:
+    def send(self, call: Call, count: int, deadline: float, *, slot: bool) -> None:
         """Start the chunk of ``count`` calls that were added; ``slot`` tells whether it holds a slot.
 
-        With ``stream`` it is one call of a generator, and each item comes in a message of its own. ``job``
-        tells whether the calls are of jobs.
+        All are like ``call``, one of them, in what is no argument. If that is streamed it is alone, and each
+        item comes in a message of its own; if it has a post it is alone, too.
 
         Should its thread not see to it in time, the housekeeper kills the process after ``deadline``.
         Raises ``ConnectionError`` when the process is dead.
@@ -110,10 +113,16 @@ class PoolProcess:
         self.number = (self.number + 1) % 2**32
         if count > 1:
             os.write(self._tickets_w, bytes(count))
-        self._work.send(child.CHUNK.pack(self.number, count, self._renew, slot, stream, job) + task.encode())
+        posted = call.post is not None
+        header = child.CHUNK.pack(
+            self.number, count, self._renew, slot, call.stream, call.attempt > 0, posted
+        )
+        self._work.send(header + call.task.encode())
         if self._renew:
             socket.send_fds(self._work, [b"arenas"], [self.requests.fd, self.responses.fd])
             self._renew = False
+        if posted:
+            socket.send_fds(self._work, [b"post"], call.fds)
         self.calls += count
         self.deadline = deadline
 

@@ -43,6 +43,7 @@ class Run:
         queue_timeout: float,
         on_event: OnEvent | None,
         hangup_fd: int | None,
+        together: int,
     ) -> None:
         """Prepare; ``outcomes`` does the work."""
         self._pool = pool
@@ -52,12 +53,18 @@ class Run:
         self._deadline = deadline
         self._queue_timeout = queue_timeout
         self._hangup_fd = hangup_fd
+        self._together = together
         self._turn: Turn | None = None
         self._had_turn = False
 
     def outcomes(self) -> Outcomes:
         """Return the outcomes in order of completion; closing the iterator stops what runs."""
-        return Outcomes(self._outcomes(), self._ready)
+        return Outcomes(self._of_crew() if self._together else self._outcomes(), self._ready)
+
+    def _of_crew(self) -> Generator[Outcome, None, None]:
+        queued_until = time.monotonic() + self._queue_timeout
+        with self._pool.crew(self._together, self._deadline, queued_until, self._hangup_fd):
+            yield from self._outcomes()
 
     def _outcomes(self) -> Generator[Outcome, None, None]:
         try:
@@ -69,6 +76,8 @@ class Run:
                         check_connected(self._hangup_fd)  # nothing but refused calls: nobody has looked
                     while self._ready:
                         yield self._ready.popleft()
+                    if self._intake.starved is not None:
+                        continue  # whoever feeds it may have more by now, because of what it got
                 if self._flight.chunks or self._may_get_more():
                     self._wait()
                 elif self._intake.first() is None and not self._ready:
@@ -92,6 +101,10 @@ class Run:
             task = registry.get(first.call.task)
             if first.call.stream:
                 self._pool.check_streams()
+            if first.call.post is not None:
+                if not self._send_post():
+                    return
+                continue
             # The calls are taken in first: the caller's iterator may take long, or raise.
             most = self._pool.estimates[task.name].chunk(self._intake.remaining, self._pool.width(task.cpu))
             count = self._intake.gather(most)
@@ -104,7 +117,14 @@ class Run:
                 return
             if process is None:
                 return
-            self._send(process, task, count)
+            self._send(process, slot=task.cpu > 0, count=count)
+
+    def _send_post(self) -> bool:
+        """Have a process fill a post; there is room for it, so only the deadline may come first."""
+        process = self._pool.crew_process(self._deadline)
+        if process is not None:
+            self._send(process, slot=False, count=1)
+        return process is not None
 
     def _take(self, task: registry.Task) -> PoolProcess | None:
         if not self._flight.chunks and not self._ready:
@@ -155,7 +175,7 @@ class Run:
                 return
             self._ready.append(self._intake.take().unrun(error))
 
-    def _send(self, process: PoolProcess, task: registry.Task, count: int) -> None:
+    def _send(self, process: PoolProcess, *, slot: bool, count: int) -> None:
         """Send the next chunk to a process that was taken, with its slot, for it."""
         try:
             process.begin()
@@ -169,16 +189,15 @@ class Run:
             return
         sent = time.monotonic()
         first = calls[0].call
-        stream, job = first.stream, first.attempt > 0
         try:
-            process.send(task.name, len(calls), self._deadline, slot=task.cpu > 0, stream=stream, job=job)
+            process.send(first, len(calls), self._deadline, slot=slot)
         except ConnectionError:  # it died while it was idle
             self._discard(process)
             self._intake.put_back(calls)
             return
         self._had_turn = True
-        patience = self._pool.estimates[task.name].patience(len(calls))
-        chunk = Chunk(process, task.name, calls, sent, patience, self._pool.memory_limit)
+        patience = self._pool.estimates[first.task].patience(len(calls))
+        chunk = Chunk(process, first.task, calls, sent, patience, self._pool.memory_limit)
         self._flight.add(chunk)
 
     def _pack(self, process: PoolProcess, count: int) -> list[Pending]:
@@ -189,7 +208,7 @@ class Run:
             pending = self._intake.take()
             call = pending.call
             try:
-                size = process.add((call.attempt, call.args) if call.attempt else call.args)
+                size = process.add(call)
             except Exception as error:  # noqa: BLE001 - pickling runs code of the user's
                 reason = f"{type(error).__name__}: {error}"
                 self._ready.append(pending.unrun(NotSerializable("arguments", reason)))

@@ -152,6 +152,11 @@ class Holder:
         """Say that it waits no more."""
         fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _WAIT_NO_MORE)
 
+    @property
+    def contended(self) -> bool:
+        """Whether somebody else waits for a slot."""
+        return _conflicts(self.fd, _ASK)
+
     def release(self) -> None:
         """Give the slot back; ``ring`` should follow."""
         fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _RELEASE)
@@ -162,7 +167,7 @@ class Holder:
 
     def ring(self) -> None:
         """Call one who waits for a slot, if anybody does."""
-        if _conflicts(self.fd, _ASK):
+        if self.contended:
             try:
                 os.write(self.bell, b"!")
             except BlockingIOError:

@@ -25,6 +25,7 @@ import mmap
 import os
 import pickle
 import struct
+from collections.abc import Callable
 from typing import Any
 
 _PAGE = struct.Struct("<Qd")
@@ -38,11 +39,26 @@ _STARTED_AT = _COUNT.size
 _ALIGN = 64
 _INITIAL = 64 * 1024
 _SPARE = 4 * 1024 * 1024
+# What is longer is written to new memory as to a file.
+_SOME_PAGES = 32 * 1024
 
 #: Buffers below this size travel inside the pickle: looking after a view costs more than the copy.
 OUT_OF_BAND = 32 * 1024
 #: Arenas above this size are given back instead of kept for the next message.
 KEEP = 64 * 1024 * 1024
+
+
+def beside_the_pickle(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return what picks the large buffers out of a pickle, into ``buffers``."""
+
+    def beside(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND:
+            return True
+        buffers.append(raw)
+        return False
+
+    return beside
 
 
 class Arena:
@@ -60,6 +76,8 @@ class Arena:
             raise
         self._held = False
         self._viewed = False
+        # How far the memory has been written in large pieces.
+        self._touched = 0
         self.reset()
 
     @classmethod
@@ -86,15 +104,9 @@ class Arena:
 
         Raises whatever pickling it raises, and leaves no trace then.
         """
-        start, buffers = self.end, []
-
-        def beside(buffer: pickle.PickleBuffer) -> bool:
-            raw = buffer.raw()
-            if raw.nbytes < OUT_OF_BAND:
-                return True
-            buffers.append(raw)
-            return False
-
+        start = self.end
+        buffers: list[memoryview] = []
+        beside = beside_the_pickle(buffers)
         self.end += _HEADER.size
         try:
             pickle.Pickler(self, 5, buffer_callback=beside).dump(value)
@@ -106,13 +118,33 @@ class Arena:
             raise
         _HEADER.pack_into(self._map, start, length, len(buffers), self.end)
 
+    def append_pickled(self, pickled: bytes, buffers: list[memoryview]) -> None:
+        """Write a value as one more block that was pickled before, with ``buffers`` beside the pickle."""
+        start = self.end
+        self.end += _HEADER.size
+        self.write(pickled)
+        if buffers:
+            self._append_buffers(buffers)
+        _HEADER.pack_into(self._map, start, len(pickled), len(buffers), self.end)
+
     def write(self, data: bytes | memoryview) -> None:
         """Take the next piece of a pickle; what ``pickle.Pickler`` asks of a file."""
         stop = self.end + len(data)
         if stop > len(self._map):
             self._grow(stop)
-        self._map[self.end : stop] = data
+        if stop > self._touched and len(data) >= _SOME_PAGES:
+            self._write_to_file(data)
+        else:
+            self._map[self.end : stop] = data
         self.end = stop
+
+    def _write_to_file(self, data: bytes | memoryview) -> None:
+        # New pages come cheaper so: none is cleared first, and none faulted in.
+        done = 0
+        with memoryview(data) as whole:
+            while done < len(whole):
+                done += os.pwrite(self.fd, whole[done:], self.end + done)
+        self._touched = self.end + done
 
     def _append_buffers(self, buffers: list[memoryview]) -> None:
         self.write(b"".join(_COUNT.pack(raw.nbytes) for raw in buffers))
@@ -141,6 +173,11 @@ class Arena:
         return int(_COUNT.unpack_from(self._map, 0)[0])
 
     @property
+    def mapping(self) -> mmap.mmap:
+        """The memory; views keep it alive when the arena is closed."""
+        return self._map
+
+    @property
     def started(self) -> float:
         """When the running call began."""
         return float(_STARTED.unpack_from(self._map, _STARTED_AT)[0])
@@ -150,8 +187,8 @@ class Arena:
         """How many valid blocks were not loaded yet."""
         return self.committed - self._loaded
 
-    def load(self) -> Any:
-        """Read the next block; large buffers in it are views of the shared memory.
+    def load(self, *, copy: bool = False) -> Any:
+        """Read the next block; large buffers in it are views of the shared memory, or copies.
 
         Raises whatever unpickling raises; the block counts as read all the same. When the memory can't be
         mapped, every further block is lost, too.
@@ -168,7 +205,8 @@ class Arena:
         stop = start + length
         self._cursor = end
         if count:
-            return pickle.loads(self._map[start:stop], buffers=self._views(stop, count))
+            views = self._views(stop, count)
+            return pickle.loads(self._map[start:stop], buffers=map(bytearray, views) if copy else views)
         if length < OUT_OF_BAND:
             return pickle.loads(self._map[start:stop])
         with memoryview(self._map) as whole, whole[start:stop] as stream:
@@ -218,6 +256,7 @@ class Arena:
         if size > _INITIAL:
             os.ftruncate(self.fd, 0)
             os.ftruncate(self.fd, size)
+            self._touched = 0
 
     def close(self) -> None:
         """Let go of the memory; views of it stay valid."""

@@ -60,6 +60,17 @@ def test_a_result_is_there_while_more_calls_are_waited_for(run, source):
     assert sorted(o.value for o in outcomes) == [3, 4]
 
 
+def test_a_call_that_an_outcome_brings_about_is_taken_in_without_a_word(run, source):
+    """Who gets the outcomes may be the one who feeds, and has nobody to wake."""
+    source.calls.append(Call("echo", {"value": 0}, 0))
+    outcomes = run.outcomes(source.feed(), within=10)
+    for n in range(1, 4):
+        assert next(outcomes).value == n - 1
+        source.calls.append(Call("echo", {"value": n}, n))
+    source.ended = True
+    assert [outcome.result() for outcome in outcomes] == [3]
+
+
 def test_a_call_that_comes_late_starts_beside_one_that_runs(run, source):
     run.result("echo", value=1)
     outcomes = run.outcomes(source.feed())

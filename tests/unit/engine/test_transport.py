@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.transport import KEEP, OUT_OF_BAND, Arena
+from service.engine.transport import KEEP, OUT_OF_BAND, Arena, beside_the_pickle
 
 
 @pytest.fixture
@@ -86,6 +86,22 @@ def test_memory_is_not_used_again_while_somebody_looks_at_it(ends):
     assert not reader.reusable
     del part
     assert reader.reusable
+
+
+def test_a_value_can_be_pickled_before_and_copied_out(ends):
+    writer, reader = ends
+    buffers: list[memoryview] = []
+    value = {"array": np.arange(OUT_OF_BAND), "small": bytearray(10)}
+    pickled = pickle.dumps(value, 5, buffer_callback=beside_the_pickle(buffers))
+    writer.append_pickled(pickled, buffers)
+    writer.append_pickled(pickle.dumps("next", 5), [])
+    writer.commit(2)
+
+    received = reader.load(copy=True)
+    assert reader.load() == "next"
+    assert reader.reusable
+    assert (received["array"] == value["array"]).all()
+    assert received["small"] == bytearray(10)
 
 
 def test_a_view_survives_its_arena(ends):

@@ -1,0 +1,22 @@
+"""What the messages of a channel look like.
+
+\x80 …           a pickle, which tells where it ends, whatever padding follows
+M count length …  the pickle of a list of items
+A number size     the item is in memory: a descriptor comes along, and the number tells whose it is
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+
+from service.engine.lending import NUMBER
+
+#: Longest message, in bytes; what is longer goes by memory.
+MAX_MESSAGE = 96 * 1024
+#: Kinds of messages: their first byte.
+PICKLE, SEVERAL, BY_MEMORY = pickle.PROTO[0], ord("M"), ord("A")
+SEVERAL_HEADER = struct.Struct("<BBH")
+MEMORY_HEADER = struct.Struct(f"<B{NUMBER}sQ")
+#: A descriptor.
+FD = struct.Struct("i")
