@@ -18,7 +18,7 @@ from service.cli.keys import keys
 from service.jobs import checks
 from service.serve import Supervisor
 from service.settings import Settings
-from service.tasks import contract, registry, resources
+from service.tasks import contract, pipelines, registry, resources
 from service.telemetry import logs
 
 
@@ -72,12 +72,15 @@ def check() -> None:
         for name in type(settings).model_fields
     ]
     print_table(("variable", "value", "from"), rows)
-    click.echo(f"\nall is well; tasks: {len(registry.all_tasks())}, resources: {resources.count()}")
+    click.echo(f"\nall is well; tasks: {len(registry.plain_tasks())}, resources: {resources.count()}")
 
 
 @main.command()
 def tasks() -> None:
-    """List the registered tasks: name, arguments, CPU slots, timeout in seconds, description."""
+    """List the registered tasks: name, arguments, CPU slots, timeout in seconds, description.
+
+    The pipelines follow, with the stages in place of the slots: x2 says how many processes one has.
+    """
     with explained():
         _load()
     rows = [
@@ -88,15 +91,28 @@ def tasks() -> None:
             _seconds(task.timeout),
             task.description.partition("\n")[0],
         )
-        for task in registry.all_tasks()
+        for task in registry.plain_tasks()
     ]
     print_table(("task", "arguments", "cpu", "timeout", "description"), rows)
+    rows = [
+        (
+            task.name,
+            _arguments(task),
+            _stages(task),
+            _seconds(task.timeout),
+            task.description.partition("\n")[0],
+        )
+        for task in registry.pipelines()
+    ]
+    click.echo()
+    print_table(("pipeline", "arguments", "stages", "timeout", "description"), rows)
 
 
 def _load() -> Settings:
     settings = configuration.load()
     checks.check(settings)
     registry.load(settings.task_modules)
+    pipelines.check_size(settings.pool_processes)
     for task in registry.all_tasks():
         contract.build(task)
     return settings
@@ -119,6 +135,12 @@ def _arguments(task: registry.Task) -> str:
     parameters = inspect.signature(task.function).parameters.values()
     plain = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in parameters]
     return ", ".join(str(parameter) for parameter in plain) or "-"
+
+
+def _stages(task: registry.Task) -> str:
+    """Word the way of an item."""
+    steps = () if task.pipeline is None else task.pipeline.steps
+    return " > ".join(step.name + f" x{step.processes}" * (step.processes > 1) for step in steps)
 
 
 def _seconds(timeout: float | None) -> str:

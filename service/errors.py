@@ -11,6 +11,7 @@
     |   |   `-- RunnerLost        so did the runner that had the job
     |   |-- MemoryLimitExceeded   it asked for more memory than a pool process may have
     |   |-- NotSerializable       what it returned, or was given, can't travel between processes
+    |   |-- StageFailed           a stage of a pipeline has no result for an item; its cause is one of these
     |   `-- Cancelled             somebody stopped it
     |-- Abandoned                 nobody wants the outcomes any more
     `-- EngineUnavailable         the engine takes no more work
@@ -52,9 +53,9 @@ class TaskModuleError(ConfigurationError):
 class TaskNotFound(EverycoreError):
     """No task is registered under that name."""
 
-    def __init__(self, name: str) -> None:
-        """Keep the name that was asked for."""
-        super().__init__(f"there is no task {name!r}")
+    def __init__(self, name: str, hint: str = "") -> None:
+        """Keep the name that was asked for; ``hint`` says what there is instead."""
+        super().__init__(f"there is no task {name!r}" + f"; {hint}" * bool(hint))
         self.name = name
 
 
@@ -137,6 +138,24 @@ class NotSerializable(CallError):
         self.reason = reason
 
 
+class StageFailed(CallError):
+    """A stage of a pipeline, or its producer, has no result for an item."""
+
+    def __init__(self, stage: str, item: int | None, cause: EverycoreError) -> None:
+        """``item`` is the number of the producer's item, from 0, that it goes back to.
+
+        It is ``None`` when the stage had none in hand, or all of them. ``cause`` is what went wrong.
+        """
+        super().__init__(f"{stage_and_item(stage, item)}: {cause}")
+        self.stage = stage
+        self.item = item
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[type[StageFailed], tuple[str, int | None, EverycoreError]]:
+        """Pickle what it was made of; the default would be its text."""
+        return type(self), (self.stage, self.item, self.cause)
+
+
 class Cancelled(CallError):
     """The call was stopped before it finished."""
 
@@ -172,6 +191,18 @@ class Stopping(EngineUnavailable):
     def __init__(self) -> None:
         """Nothing more is known."""
         super().__init__("the service is stopping")
+
+
+def stage_and_item(stage: str, item: int | None) -> str:
+    """Word where in a pipeline something happened."""
+    return f"stage {stage!r}" if item is None else f"stage {stage!r}, item {item}"
+
+
+def cause_of(error: Exception) -> Exception:
+    """Return what went wrong, wherever in a pipeline it was."""
+    while isinstance(error, StageFailed):
+        error = error.cause
+    return error
 
 
 def signal_name(exit_code: int | None) -> str | None:

@@ -4,6 +4,8 @@
 @resource                  loads something heavy once, for all calls
 progress(3, total=10)      says how far a running task has come
 log("read", n, "rows")     writes a line to the log of the job that the task runs in
+Pipeline("name", f, g, h)  registers functions that pass items on, each in processes of its own
+Stage(g, processes=4)      one of these functions, with options
 attempt()                  how many times that job has been started
 FinishedJob                what a task gets that is called when a job has ended
 raise InvalidInput(...)    the input is bad, not the task: the client gets 422, not 500
@@ -17,8 +19,19 @@ from __future__ import annotations
 from service.tasks.finished import FinishedJob
 from service.tasks.invalid_input import InvalidInput
 from service.tasks.job import attempt, log
+from service.tasks.pipelines import Pipeline, Stage
 from service.tasks.progress import progress
 from service.tasks.registry import task
 from service.tasks.resources import resource
 
-__all__ = ["FinishedJob", "InvalidInput", "attempt", "log", "progress", "resource", "task"]
+__all__ = [
+    "FinishedJob",
+    "InvalidInput",
+    "Pipeline",
+    "Stage",
+    "attempt",
+    "log",
+    "progress",
+    "resource",
+    "task",
+]

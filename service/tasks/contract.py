@@ -9,7 +9,6 @@ import functools
 import inspect
 import sys
 import traceback
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +18,9 @@ from pydantic.errors import PydanticUserError
 
 from service.errors import ConfigurationError, EverycoreError, TaskFailed
 from service.tasks import schema, strict_json
-from service.tasks.parameters import field, model_of
+from service.tasks.parameters import field, is_upload, model_of
+from service.tasks.pipelines import Pipeline
 from service.tasks.registry import Task
-from service.tasks.signature import unusable
 
 #: Past this many errors they are counted, not listed: a hostile body can hold millions.
 MAX_ERRORS = 100
@@ -48,7 +47,7 @@ class Contract:
     model: type[BaseModel]
     #: Parameter names by field names of the model.
     names: Mapping[str, str]
-    #: The only required ``bytes`` parameter, which a raw body can fill.
+    #: The only required parameter of ``bytes``, or of ``bytes | list[bytes]``, which a raw body can fill.
     upload: str | None
     #: The parameters that are arrays.
     arrays: tuple[str, ...]
@@ -58,7 +57,7 @@ class Contract:
     returns_array: bool
     #: JSON Schema of the arguments.
     arguments: dict[str, Any]
-    #: JSON Schema of the result; empty when it says nothing.
+    #: JSON Schema of the result, of a pipeline that of each; empty when it says nothing.
     result: dict[str, Any]
 
     def validate_json(self, raw: bytes) -> dict[str, Any]:
@@ -124,18 +123,18 @@ def build(task: Task) -> Contract:
             task,
             model,
             names={field(i): parameter.name for i, parameter in enumerate(parameters)},
-            upload=_only_required(parameters, lambda annotation: _bare(annotation) is bytes),
+            upload=_only_required(parameters, is_upload),
             arrays=tuple(p.name for p in parameters if _is_array(p.annotation)),
             array=_only_required(parameters, _is_array),
-            returns_array=_is_array(signature.return_annotation),
+            returns_array=task.pipeline is None and _is_array(signature.return_annotation),
             arguments=schema.of_arguments(model),
-            result=_result(signature.return_annotation),
+            result=_result(signature.return_annotation if task.pipeline is None else _given(task.pipeline)),
         )
     except ConfigurationError:
         raise
     except Exception as error:
         # Hints are evaluated, and those of classes of the user's run code of theirs.
-        raise unusable(task.function, f"its type hints can't be used: {error}") from error
+        raise task.refuse(f"its type hints can't be used: {error}") from error
     _hide_defaults_that_do_not_fit(contract)
     return contract
 
@@ -179,8 +178,12 @@ def _is_array(annotation: Any) -> bool:
     return arrays is not None and any(isinstance(item, arrays.ArrayForm) for item in metadata)
 
 
-def _bare(annotation: Any) -> Any:
-    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+def _given(pipeline: Pipeline) -> Any:
+    """Return the type hint of one item that a pipeline gives."""
+    last = pipeline.steps[-1]
+    if pipeline.media_type is not None:
+        return bytes
+    return inspect.Signature.empty if last.sink else last.gives
 
 
 def _result(annotation: Any) -> dict[str, Any]:

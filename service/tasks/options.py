@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import ConfigurationError
-from service.tasks import signature
 from service.tasks.periods import Cron, Every, parse_cron, parse_every
 
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
@@ -87,29 +86,31 @@ def _is_number(value: Any) -> bool:
 
 
 def schedule_of(
-    function: Callable[..., Any], every: str | float | None, cron: str | None
+    function: Callable[..., Any],
+    every: str | float | None,
+    cron: str | None,
+    refuse: Callable[[str], ConfigurationError],
 ) -> Every | Cron | None:
-    """Return when a task is due by itself; raises ``ConfigurationError`` that names the function."""
+    """Return when a task is due by itself; ``refuse`` makes the error that is raised if that is no time."""
     if every is None and cron is None:
         return None
     if every is not None and cron is not None:
-        raise signature.unusable(function, "it has both every= and cron=; one of them says when it is due")
+        raise refuse("it has both every= and cron=; one of them says when it is due")
     if required := required_parameters(function):
-        raise signature.unusable(
-            function, f"a periodic task is called without arguments, and {required[0]} has no default"
-        )
+        raise refuse(f"a periodic task is called without arguments, and {required[0]} has no default")
     try:
         return parse_every(every) if every is not None else parse_cron(str(cron))
     except (ValueError, TypeError) as error:
         option = f"every={every!r}" if every is not None else f"cron={cron!r}"
-        raise signature.unusable(function, f"{option}: {error}") from error
+        raise refuse(f"{option}: {error}") from error
 
 
-def check_follow_up(
-    function: Callable[..., Any], option: str, name: str, follower: Callable[..., Any] | None
-) -> None:
-    """Raise ``ConfigurationError`` unless the ``follower`` that is named can be called with ``job`` alone."""
-    said = f"{signature.place(function)}{function.__qualname__} has {option}={name!r}"
+def check_follow_up(where: str, option: str, name: str, follower: Callable[..., Any] | None) -> None:
+    """Raise ``ConfigurationError`` unless the ``follower`` that is named can be called with ``job`` alone.
+
+    ``where`` says whose option it is.
+    """
+    said = f"{where} has {option}={name!r}"
     if follower is None:
         raise ConfigurationError(f"{said}, and there is no such task")
     if "job" not in inspect.signature(follower).parameters:

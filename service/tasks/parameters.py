@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from service.tasks.registry import Task
-from service.tasks.signature import unusable
 
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Collection)
 
@@ -31,23 +30,37 @@ def model_of(task: Task, parameters: Sequence[inspect.Parameter]) -> type[BaseMo
     fields: dict[str, Any] = {}
     for i, parameter in enumerate(parameters):
         if isinstance(parameter.default, FieldInfo):
-            raise unusable(task.function, f"Field() of {parameter.name} belongs inside Annotated[…]")
+            raise task.refuse(f"Field() of {parameter.name} belongs inside Annotated[…]")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[field(i)] = (_eager(parameter.annotation), Field(default, alias=parameter.name))
     model = create_model(task.name, __config__=_CONFIG, __doc__=task.description or None, **fields)
     for i, parameter in enumerate(parameters):
         made = model.model_fields.get(field(i))
         if made is None:
-            raise unusable(task.function, f"{parameter.name} can't be a ClassVar or Final")
+            raise task.refuse(f"{parameter.name} can't be a ClassVar or Final")
         # What is left out does not travel, so the function has to know it.
         if parameter.default is parameter.empty and not made.is_required():
-            raise unusable(task.function, f"the default of {parameter.name} belongs behind =, not in Field()")
+            raise task.refuse(f"the default of {parameter.name} belongs behind =, not in Field()")
     return model
 
 
 def field(i: int) -> str:
     """Name the field of the parameter at that position."""
     return f"argument_{i}"
+
+
+def is_upload(annotation: Any) -> bool:
+    """Tell whether that is ``bytes``, or ``bytes | list[bytes]``, of which a form may have several."""
+    hint = _bare(annotation)
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint is bytes
+    kinds = [_bare(kind) for kind in typing.get_args(hint)]
+    items = [_bare(typing.get_args(kind)[0]) for kind in kinds if typing.get_origin(kind) is list]
+    return len(kinds) == len(items) + 1 and bytes in kinds and items == [bytes]
+
+
+def _bare(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
 def _eager(annotation: Any) -> Any:

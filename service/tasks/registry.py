@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
-import re
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from service.errors import ConfigurationError, TaskModuleError, TaskNotFound
-from service.tasks import options, signature
+from service.errors import ConfigurationError, TaskNotFound
+from service.tasks import mistakes, signature
 from service.tasks.options import ExceptionTypes, JobOptions, check_follow_up, schedule_of
 from service.tasks.periods import Cron, Every
+
+if TYPE_CHECKING:
+    # It registers here.
+    from service.tasks.pipelines import Pipeline
 
 #: Modules of the project's own tasks.
 BUILT_IN = (
     "service.tasks.animations",
     "service.tasks.arithmetic",
     "service.tasks.digits",
+    "service.tasks.gallery",
     "service.tasks.images",
+    "service.tasks.logs",
     "service.tasks.matrices",
     "service.tasks.passwords",
     "service.tasks.samples",
@@ -30,9 +35,6 @@ BUILT_IN = (
 
 #: Modules of the project's own tasks by what they import and is not always installed.
 EXTRAS = {"av": "service.tasks.video"}
-
-#: A task's name is a segment of a URL.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Task:
     job: JobOptions = field(default_factory=JobOptions)
     #: When a job of it is due by itself.
     schedule: Every | Cron | None = None
+    #: The pipeline that this is; its producer is the function then.
+    pipeline: Pipeline | None = None
 
     @property
     def streams(self) -> bool:
@@ -59,8 +63,33 @@ class Task:
 
     @property
     def description(self) -> str:
+        """What it is for: the function's docstring, unless a pipeline says something else."""
+        return self.docstring if self.pipeline is None else self.pipeline.description
+
+    @property
+    def docstring(self) -> str:
         """The function's docstring, cleaned."""
         return inspect.getdoc(self.function) or ""
+
+    @property
+    def origin(self) -> str:
+        """The names of what it is made of, with their modules."""
+        if self.pipeline is None:
+            return _qualified(self.function)
+        return "a pipeline of " + ", ".join(_qualified(step.function) for step in self.pipeline.steps)
+
+    @property
+    def where(self) -> str:
+        """Where it stands and what it is called, as the beginning of a message."""
+        if self.pipeline is None:
+            return f"{signature.place(self.function)}{self.function.__qualname__}"
+        return self.pipeline.where
+
+    def refuse(self, reason: str) -> ConfigurationError:
+        """Build the error that says which task or pipeline is meant, and where it stands."""
+        if self.pipeline is None:
+            return signature.unusable(self.function, reason)
+        return self.pipeline.refuse(reason)
 
     def media_type_of(self, args: Mapping[str, Any]) -> str:
         """Media type of the bytes that a call with these arguments returns."""
@@ -129,26 +158,24 @@ def task(  # noqa: PLR0913 - each option is a keyword of its own, which is what 
 
     def register(function: F) -> F:
         signature.check(function)
-        schedule = schedule_of(function, every, cron)
-        _add(Task(name or function.__name__, function, cpu, timeout, media_type, job, schedule))
+        schedule = schedule_of(function, every, cron, functools.partial(signature.unusable, function))
+        add(Task(name or function.__name__, function, cpu, timeout, media_type, job, schedule))
         return function
 
     return register if function is None else register(function)
 
 
-def _add(entry: Task) -> None:
-    if not _NAME.fullmatch(entry.name):
-        reason = f"its name {entry.name!r} has other characters than A-Z a-z 0-9 _ . -"
-        raise signature.unusable(entry.function, reason)
+def add(entry: Task) -> None:
+    """Put a task into the table; raises ``ConfigurationError`` if another one has its name."""
+    if not signature.NAME.fullmatch(entry.name):
+        raise entry.refuse(f"its name {entry.name!r} has other characters than A-Z a-z 0-9 _ . -")
     known = _tasks.get(entry.name)
-    if known is not None and _origin(known.function) != _origin(entry.function):
-        raise signature.unusable(
-            entry.function, f"{entry.name!r} is already registered by {_origin(known.function)}"
-        )
+    if known is not None and known.origin != entry.origin:
+        raise entry.refuse(f"{entry.name!r} is already registered by {known.origin}")
     _tasks[entry.name] = entry
 
 
-def _origin(function: Callable[..., Any]) -> str:
+def _qualified(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__qualname__}"
 
 
@@ -161,8 +188,18 @@ def get(name: str) -> Task:
 
 
 def all_tasks() -> tuple[Task, ...]:
-    """Return every registered task, by name."""
+    """Return every registered task, pipelines too, by name."""
     return tuple(_tasks[name] for name in sorted(_tasks))
+
+
+def plain_tasks() -> tuple[Task, ...]:
+    """Return every task that is no pipeline, by name."""
+    return tuple(entry for entry in all_tasks() if entry.pipeline is None)
+
+
+def pipelines() -> tuple[Task, ...]:
+    """Return every task that is a pipeline, by name."""
+    return tuple(entry for entry in all_tasks() if entry.pipeline is not None)
 
 
 def built_in() -> tuple[str, ...]:
@@ -180,23 +217,8 @@ def load(modules: Iterable[str] = ()) -> None:
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:
-            raise _explain(module, error) from error
+            raise mistakes.explain(module, error) from error
     for entry in all_tasks():
         for option, name in entry.job.follow_ups.items():
             follower = _tasks.get(name)
-            check_follow_up(entry.function, option, name, follower.function if follower else None)
-
-
-def _explain(module: str, error: BaseException) -> ConfigurationError:
-    cause = f"{type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError) and error.filename:
-        return TaskModuleError(module, error.filename, error.lineno or 0, cause)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    if not frames:
-        return ConfigurationError(f"task module {module!r} can't be imported: {cause}")
-    return TaskModuleError(module, frames[-1].filename, frames[-1].lineno or 0, cause)
-
-
-def _is_users(filename: str) -> bool:
-    ours = {__file__, options.__file__, signature.__file__, importlib.__file__}
-    return filename not in ours and not filename.startswith("<frozen importlib")
+            check_follow_up(entry.where, option, name, follower.function if follower else None)

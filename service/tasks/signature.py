@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 from service.errors import ConfigurationError
+
+#: The name of a task, which is a segment of a URL.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 _REASONS: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "arguments are passed by name, so *{name} can't be filled",
@@ -17,16 +21,23 @@ _REASONS: dict[object, str] = {
 
 def check(function: Callable[..., Any]) -> None:
     """Refuse a function whose arguments can't be given by name and checked by type."""
+    if (reason := objection(function)) is not None:
+        raise unusable(function, reason)
+
+
+def objection(function: Callable[..., Any], what: str = "task") -> str | None:
+    """Say why the arguments of a function can't be given by name and checked by type, if that is so."""
     if not inspect.isfunction(function):
-        raise unusable(function, "a task is a plain function")
+        return f"a {what} is a plain function"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise unusable(function, "a task computes, so it is a plain function, not an async one")
+        return f"a {what} computes, so it is a plain function, not an async one"
     for parameter in inspect.signature(function).parameters.values():
         reason = _REASONS.get(parameter.kind)
         if reason is not None:
-            raise unusable(function, reason.format(name=parameter.name))
+            return reason.format(name=parameter.name)
         if parameter.annotation is parameter.empty:
-            raise unusable(function, f"parameter {parameter.name} has no type hint")
+            return f"parameter {parameter.name} has no type hint"
+    return None
 
 
 def unusable(function: Callable[..., Any], reason: str, what: str = "task") -> ConfigurationError:

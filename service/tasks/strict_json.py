@@ -7,10 +7,18 @@ has made a mistake, and whatever stands between us may have read it in another w
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import jiter
 from pydantic_core import to_jsonable_python
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A value that is in JSON already."""
+
+    content: bytes
 
 
 def check(raw: bytes, names: int = 1) -> None:
@@ -44,6 +52,8 @@ def dumps(value: Any) -> bytes:
 
     Raises ``ValueError``, ``TypeError`` or ``RecursionError`` for what has none.
     """
+    if isinstance(value, Encoded):
+        return value.content
     return json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":")).encode()
 
 

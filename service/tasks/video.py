@@ -1,4 +1,8 @@
-"""Tasks on videos. They need PyAV, an extra: see ``registry.EXTRAS``."""
+"""A task and a pipeline on videos. They need PyAV, an extra: see ``registry.EXTRAS``.
+
+the task       decoded, shrunk and encoded frame by frame
+the pipeline   decoded ─> raw frames, in shared memory ─> shrunk and encoded, on two processes
+"""
 
 import io
 from collections.abc import Iterator
@@ -6,33 +10,20 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import av
-from av.codec.context import ThreadType
-from av.container import InputContainer
-from av.stream import Disposition
+import numpy as np
+import numpy.typing as npt
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from PIL import Image
 from pydantic import Field
 
+from service.tasks.frames import frames_of
 from service.tasks.images import Side
 from service.tasks.invalid_input import InvalidInput
+from service.tasks.pipelines import Pipeline, Stage
 from service.tasks.registry import task
 
-#: Containers that are opened, by FFmpeg's names; anything else is refused before its reader sees it. Each
-#: holds everything itself (no playlists) and names its streams at the beginning.
-FORMATS = ("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi")
-
-#: Decoders that are used, by FFmpeg's names.
-DECODERS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "h263", "mpeg2video", "mjpeg", "prores")
-
-#: Largest frame that is decoded, in pixels: 4K. A decoder may keep 17 of them, of 1.5 bytes or more a pixel.
-MAX_PIXELS = 10_000_000
-
-#: Seconds between two frames from which on it pays to jump to the next key frame.
-JUMP_SECONDS = 5.0
-
-#: Seconds that a frame may be early: Matroska rounds to a millisecond.
-_EARLY = 0.001
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,118 +37,101 @@ class Frame:
     jpeg: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Some of what the pixels of a frame consist of: their brightness, for one."""
+
+    values: npt.NDArray[np.uint8]
+    #: Bytes from one line to the next.
+    line_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """A frame as it comes from its decoder, and what has to be known to show it."""
+
+    time: float
+    size: tuple[int, int]
+    format: str
+    planes: list[Plane]
+    #: What its colours mean, by FFmpeg's numbers.
+    colorspace: int
+    color_range: int
+    aspect: float
+    rotation: int
+    #: The width that it is to be shrunk to.
+    width: int
+
+
 @task(timeout=120)
 def video_frames(
-    video: bytes,
-    every: Annotated[float, Field(ge=0, le=3600)] = 1.0,
-    width: Side = 320,
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100,
+    video: bytes, every: Seconds = 1.0, width: Side = 320, limit: Limit = 100
 ) -> Iterator[Frame]:
     """Take frames out of a video: the first one, then one about every so many seconds (0: each).
 
     Takes MP4, MOV, WebM, Matroska and AVI with up to 10 million pixels a frame. Frames are shrunk to
     width, never enlarged, upright and in their own proportions.
     """
-    count = 0
-    with _open(video) as container:
-        stream = _video_stream(container)
-        try:
-            for time, frame in _due(container, stream, every):
-                picture = _picture(frame, float(stream.sample_aspect_ratio or 1), width)
-                yield Frame(time, picture.width, picture.height, _jpeg(picture))
-                count += 1
-                if count == limit:
-                    return
-        except MemoryError:
-            raise
-        except av.FFmpegError as error:
-            # The decoder of H.264 takes a lack of memory for bad data: raises MemoryError if that was it.
-            bytearray(3 * stream.codec_context.width * stream.codec_context.height)
-            reason = f"the video can't be decoded after {count} frames: {error.strerror}"
-            raise InvalidInput(reason) from error
-    if not count:
-        raise InvalidInput("the video has no frame that can be decoded")
+
+    def shown(time: float, frame: VideoFrame, aspect: float) -> Frame:
+        return _shown(time, frame, aspect, frame.rotation, width)
+
+    yield from frames_of(video, every, limit, shown)
 
 
-def _open(video: bytes) -> InputContainer:
-    options = {
-        "format_whitelist": ",".join(FORMATS),
-        # No way to a file or the network, should one of these formats come to refer to any.
-        "protocol_whitelist": "",
-        "codec_whitelist": ",".join(DECODERS),
-        # Frames are decoded here already, to learn about the streams.
-        "max_pixels": str(MAX_PIXELS),
-    }
+def decode_frames(
+    video: bytes, every: Seconds = 1.0, width: Side = 320, limit: Limit = 1000
+) -> Iterator[RawFrame]:
+    """Take frames out of a video as video_frames does, on several processors.
+
+    One process decodes, two shrink frames and make them JPEG. That pays where frames are large or many: for
+    a large width, or for every frame (every = 0).
+    """
+
+    def raw(time: float, frame: VideoFrame, aspect: float) -> RawFrame:
+        return RawFrame(
+            time,
+            (frame.width, frame.height),
+            frame.format.name,
+            [Plane(np.frombuffer(memoryview(plane), np.uint8), plane.line_size) for plane in frame.planes],
+            frame.colorspace,
+            frame.color_range,
+            aspect,
+            frame.rotation,
+            width,
+        )
+
+    yield from frames_of(video, every, limit, raw)
+
+
+def encode_frame(raw: RawFrame) -> Frame:
+    """Shrink a frame, and make it JPEG."""
     try:
-        # Names and titles may be in any encoding.
-        return av.open(io.BytesIO(video), "r", options=options, metadata_errors="replace")
+        frame = VideoFrame(*raw.size, raw.format)
+        for plane, source in zip(frame.planes, raw.planes, strict=True):
+            target = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            # Either may leave some room behind its lines.
+            used = min(plane.line_size, source.line_size)
+            target[:, :used] = source.values.reshape(-1, source.line_size)[:, :used]
+        frame.colorspace, frame.color_range = raw.colorspace, raw.color_range
+        return _shown(raw.time, frame, raw.aspect, raw.rotation, raw.width)
     except MemoryError:
         raise
     except av.FFmpegError as error:
-        raise InvalidInput(
-            "the video is none of MP4, MOV, WebM, Matroska and AVI, or its header is broken"
-        ) from error
+        raise InvalidInput(f"the frame at {raw.time:.3f} s can't be shown: {error.strerror}") from error
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    # A cover is a video stream of one frame, for FFmpeg.
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise InvalidInput("the file has no video stream")
-    stream, codec = streams[0], streams[0].codec_context
-    # Whatever the type hint says, it is None for a codec that FFmpeg does not know.
-    decoder = getattr(codec, "name", "none")
-    if decoder not in DECODERS:
-        raise InvalidInput(f"the decoder of the video would be {decoder}; used are {', '.join(DECODERS)}")
-    # FFmpeg forgets the size of most videos that are too large.
-    if not 0 < codec.width * codec.height <= MAX_PIXELS:
-        raise InvalidInput(f"the video has more than {MAX_PIXELS} pixels a frame, or it is not to be told")
-    # A video may change its size on the way.
-    codec.options = {"max_pixels": str(MAX_PIXELS)}
-    # A call holds one CPU.
-    codec.thread_type, codec.thread_count = ThreadType.NONE, 1
-    return stream
+def _shown(time: float, frame: VideoFrame, aspect: float, rotation: int, width: int) -> Frame:
+    picture = _picture(frame, aspect, rotation, width)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return Frame(time, picture.width, picture.height, out.getvalue())
 
 
-def _due(container: InputContainer, stream: VideoStream, every: float) -> Iterator[tuple[float, VideoFrame]]:
-    """Yield the frames that are to be shown, each with its seconds since the first."""
-    start = now = due = 0.0
-    jumps, jumped = every >= JUMP_SECONDS, False
-    for number, frame in enumerate(container.decode(stream)):
-        before, now = now, _seconds(frame, now + start) - start
-        if number == 0:
-            start, now = now, 0.0
-        if jumped and now <= before:
-            # Key frames are farther apart than the frames to be shown: plain reading is faster.
-            jumps = False
-        jumped = False
-        if now + _EARLY < due:
-            continue
-        yield now, frame
-        if every:
-            due = now + _EARLY - (now + _EARLY) % every + every
-        if jumps:
-            jumps = jumped = _jump(container, stream, start + due)
-
-
-def _seconds(frame: VideoFrame, unknown: float) -> float:
-    stamp = frame.dts if frame.pts is None else frame.pts
-    return unknown if stamp is None else float(stamp * (frame.time_base or 1))
-
-
-def _jump(container: InputContainer, stream: VideoStream, seconds: float) -> bool:
-    """Go on at the last key frame before a time; returns whether that can be done in this video."""
-    try:
-        container.seek(int(seconds / (stream.time_base or 1)), stream=stream)
-    except (av.FFmpegError, OverflowError):
-        return False
-    return True
-
-
-def _picture(frame: VideoFrame, aspect: float, width: int) -> Image.Image:
+def _picture(frame: VideoFrame, aspect: float, rotation: int, width: int) -> Image.Image:
     """Shrink a frame whose pixels are as wide as ``aspect`` times their height, and turn it upright."""
     across, down = frame.width * min(aspect, 1), frame.height / max(aspect, 1)
-    quarters = round(frame.rotation / 90)
+    quarters = round(rotation / 90)
     scale = min(1, width / (down if quarters % 2 else across))
     size = [max(1, round(side * scale)) for side in (across, down)]
     small: Image.Image = frame.to_image(  # type: ignore[no-untyped-call]
@@ -166,7 +140,7 @@ def _picture(frame: VideoFrame, aspect: float, width: int) -> Image.Image:
     return small.rotate(90 * quarters, expand=True)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=85)
-    return out.getvalue()
+# A raw frame of 4K has 12 MB, so few of them wait.
+video_thumbnails = Pipeline(
+    "video_thumbnails", decode_frames, Stage(encode_frame, processes=2), buffer=4, timeout=120
+)

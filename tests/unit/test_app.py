@@ -92,3 +92,22 @@ def test_a_type_that_nobody_can_check_stops_the_start(
 
     with pytest.raises(ConfigurationError, match=r"app_odd\.py:2: odd can't be a task: .*Nowhere"):
         create_app(Settings(task_modules=("app_odd",)), engine=FakeEngine())
+
+
+def test_a_pipeline_that_is_too_large_for_the_pool_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from collections.abc import Iterator\n"
+        "from service.tasks import Pipeline, Stage\n"
+        "def produce() -> Iterator[int]:\n    yield 1\n"
+        "def work(item: int) -> int:\n    return item\n"
+        "Pipeline('app.wide', produce, Stage(work, processes=4))\n"
+    )
+    (tmp_path / "app_wide.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(
+        ConfigurationError, match=r"app_wide\.py:3: pipeline 'app\.wide': its steps have 5 pr"
+    ):
+        create_app(Settings(task_modules=("app_wide",), pool_processes=4), engine=FakeEngine())

@@ -37,7 +37,7 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Flask:
 
 def built_in() -> set[str]:
     registry.load()
-    return {task.name for task in registry.all_tasks() if task.function.__module__ in registry.built_in()}
+    return {task.name for task in registry.plain_tasks() if task.function.__module__ in registry.built_in()}
 
 
 def leaves(value: Any) -> Iterator[Any]:

@@ -120,9 +120,49 @@ def test_tasks_lists_the_newcomers_task_beside_the_built_in_ones(service, tmp_pa
 
     result = service("tasks", SERVICE_TASK_MODULES="mytasks")
 
-    rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in result.stdout.splitlines()}
+    rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in result.stdout.splitlines() if line}
     assert rows["double"] == ["x: int, times: int = 1", "0", "2.5", "Twice as much."]
     assert "sum_of_squares" in rows
+
+
+PIPELINE = """
+from collections.abc import Iterator
+from service.tasks import Pipeline, Stage
+
+def count(n: int, start: int = 1) -> Iterator[int]:
+    \"\"\"Count to n.\"\"\"
+    yield from range(start, n)
+
+def double(number: int) -> int:
+    return 2 * number
+
+def total(numbers: Iterator[int]) -> int:
+    return sum(numbers)
+
+Pipeline("doubled", count, Stage(double, processes=3), total, timeout=9)
+"""
+
+
+def test_tasks_lists_pipelines_with_their_stages(service, tmp_path):
+    (tmp_path / "mypipeline.py").write_text(PIPELINE)
+
+    result = service("tasks", SERVICE_TASK_MODULES="mypipeline")
+
+    tasks, pipelines = result.stdout.split("\n\n")
+    rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in pipelines.splitlines()}
+    assert rows["doubled"] == ["n: int, start: int = 1", "count > double x3 > total", "9", "Count to n."]
+    assert "doubled" not in tasks
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "runner"])
+def test_a_pipeline_that_is_too_large_for_the_pool_is_refused(service, tmp_path, command):
+    (tmp_path / "mypipeline.py").write_text(PIPELINE)
+
+    result = service(command, SERVICE_TASK_MODULES="mypipeline", SERVICE_POOL_PROCESSES="4")
+
+    assert result.returncode == 2
+    said = "pipeline 'doubled': its steps have 5 processes, and SERVICE_POOL_PROCESSES is 4"
+    assert f"{tmp_path}/mypipeline.py:5: {said}" in result.stderr
 
 
 def test_a_new_key_and_its_line_belong_together(service):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import pickle
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
-from service.tasks import InvalidInput, registry, video
-from service.tasks.video import DECODERS, Frame, video_frames
+from service.tasks import InvalidInput, frames, registry
+from service.tasks.frames import DECODERS
+from service.tasks.testing import run_pipeline
+from service.tasks.video import Frame, decode_frames, encode_frame, video_frames, video_thumbnails
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -169,8 +173,8 @@ def test_what_lies_between_frames_far_apart_is_decoded_only_without_key_frames(
     key_every: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clip(frames=1500, size=(32, 32), key_every=key_every)
-    seconds = Mock(side_effect=video._seconds)
-    monkeypatch.setattr(video, "_seconds", seconds)
+    seconds = Mock(side_effect=frames._seconds)
+    monkeypatch.setattr(frames, "_seconds", seconds)
 
     assert len(list(video_frames(data, every=6))) == 10
     assert seconds.call_count <= most
@@ -272,7 +276,7 @@ def test_a_video_with_too_many_pixels_is_refused(
     kind: str, codec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clip(kind, codec, frames=5)
-    monkeypatch.setattr(video, "MAX_PIXELS", 3000)
+    monkeypatch.setattr(frames, "MAX_PIXELS", 3000)
 
     with pytest.raises(InvalidInput, match="more than 3000 pixels a frame"):
         list(video_frames(data))
@@ -291,7 +295,7 @@ def test_a_container_that_lies_about_the_size_does_not_help(
     data = clip("mp4", "libx264", frames=5)
     at = data.index(b"avc1", data.index(b"stsd")) + 28
     lying = data[:at] + struct.pack(">HH", *lie) + data[at + 4 :]
-    monkeypatch.setattr(video, "MAX_PIXELS", 3000)
+    monkeypatch.setattr(frames, "MAX_PIXELS", 3000)
 
     with pytest.raises(InvalidInput, match="pixels"):
         list(video_frames(lying))
@@ -318,7 +322,7 @@ def growing() -> bytes:
 def test_a_video_may_change_its_size_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [decoded(f).size for f in video_frames(growing(), every=0)] == [(64, 48), (64, 48), (128, 96)]
 
-    monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48)
+    monkeypatch.setattr(frames, "MAX_PIXELS", 64 * 48)
 
     with pytest.raises(InvalidInput, match="can't be decoded after 2 frames"):
         list(video_frames(growing(), every=0))
@@ -372,7 +376,7 @@ class TestReferences:
     def test_it_is_refused_even_if_its_format_was_not(
         self, data: bytes, formats: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(video, "FORMATS", (*video.FORMATS, *formats))
+        monkeypatch.setattr(frames, "FORMATS", (*frames.FORMATS, *formats))
 
         with pytest.raises(InvalidInput):
             list(video_frames(data))
@@ -404,6 +408,73 @@ def test_a_lack_of_memory_is_no_fault_of_the_video(codec: str, tmp_path: Path) -
     )  # fmt: skip
 
     assert (ended.stdout, ended.stderr) == ("no memory\n", "")
+
+
+class TestThumbnails:
+    """The pipeline."""
+
+    @staticmethod
+    def thumbnails(data: bytes, **arguments: Any) -> Iterator[Frame]:
+        """What the stages make of a video; its pixels travel outside of the pickles, as between processes."""
+        for raw in decode_frames(data, **arguments):
+            beside: list[pickle.PickleBuffer] = []
+            pickled = pickle.dumps(raw, 5, buffer_callback=beside.append)
+            assert len(pickled) < 2000
+            yield encode_frame(pickle.loads(pickled, buffers=[bytes(buffer.raw()) for buffer in beside]))
+
+    @pytest.mark.parametrize(("kind", "codec"), KINDS)
+    # Lines of the second are longer in memory than in the picture.
+    @pytest.mark.parametrize("size", [(64, 48), (62, 46)])
+    def test_frames_are_those_of_the_task(self, kind: str, codec: str, size: tuple[int, int]) -> None:
+        data = clip(kind, codec, size=size)
+
+        assert list(self.thumbnails(data, every=0.2)) == list(video_frames(data, every=0.2))
+
+    @pytest.mark.parametrize(("kind", "codec"), KINDS)
+    def test_frames_are_shrunk_as_those_of_the_task(self, kind: str, codec: str) -> None:
+        data = clip(kind, codec, size=(256, 192))
+        pairs = zip(self.thumbnails(data, width=100), video_frames(data, width=100), strict=True)
+
+        for found, expected in pairs:
+            assert (found.time, found.width, found.height) == (expected.time, 100, expected.height)
+            # A frame that is put together again has its colours half a pixel to the side.
+            difference = ImageChops.difference(decoded(found), decoded(expected))
+            assert max(ImageStat.Stat(difference).mean) < 2
+
+    @pytest.mark.parametrize("turn", [90, -90, 180])
+    def test_frames_are_upright(self, turn: int) -> None:
+        data = clip(prepare=lambda stream: stream.set_display_rotation(turn))
+
+        assert list(self.thumbnails(data)) == list(video_frames(data))
+
+    def test_pixels_that_are_not_square_become_square(self) -> None:
+        def prepare(stream: av.VideoStream) -> None:
+            stream.codec_context.sample_aspect_ratio = Fraction(1, 2)
+
+        data = clip(prepare=prepare)
+
+        assert {(frame.width, frame.height) for frame in self.thumbnails(data)} == {(32, 48)}
+
+    def test_a_video_may_change_its_size(self) -> None:
+        assert list(self.thumbnails(growing(), every=0)) == list(video_frames(growing(), every=0))
+
+    def test_no_more_than_the_limit_are_taken(self) -> None:
+        assert times(list(self.thumbnails(clip(), every=0, limit=3))) == [0, 0.04, 0.08]
+
+    def test_what_is_no_video_is_the_clients_fault(self) -> None:
+        with pytest.raises(InvalidInput, match="none of MP4, MOV"):
+            next(decode_frames(b"no video"))
+
+    def test_a_frame_that_cannot_be_shown_is_the_clients_fault(self) -> None:
+        (raw,) = decode_frames(clip(frames=1))
+
+        with pytest.raises(InvalidInput, match=r"the frame at 0.000 s can't be shown"):
+            encode_frame(dataclasses.replace(raw, format="gray32le", planes=raw.planes[:1]))
+
+    def test_the_pipeline_is_made_of_them(self) -> None:
+        data = clip()
+
+        assert run_pipeline(video_thumbnails, video=data, every=0.5) == list(video_frames(data, every=0.5))
 
 
 def test_without_pyav_the_task_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
