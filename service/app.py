@@ -22,6 +22,7 @@ from service.api import (
     keys,
     maps,
     ops,
+    pipelines,
     problems,
     requests,
     samples,
@@ -35,6 +36,7 @@ from service.jobs.store import Store, open_store
 from service.jobs.webhooks.allowed import parse_allowed
 from service.settings import Settings
 from service.tasks import contract, registry
+from service.tasks.pipelines import check_size
 from service.telemetry import logs
 
 BLUEPRINTS = (
@@ -43,6 +45,7 @@ BLUEPRINTS = (
     samples.bp,
     tasks.bp,
     maps.bp,
+    pipelines.bp,
     jobs.bp,
     job_outputs.bp,
     job_events.bp,
@@ -57,6 +60,7 @@ def create_app(
     settings = settings or settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
     registry.load(settings.task_modules)
+    check_size(settings.pool_processes)
     checks.check(settings)
     store = store or open_store(settings.database_url.get_secret_value())
     app = Flask(__name__, static_folder=None)

@@ -2,7 +2,7 @@
 
 application/json      one object, checked strictly from its bytes; ``bytes`` as base64, arrays as lists
 multipart/form-data   files as they are, arrays as .npy files, other fields as text
-image/*, …            the body is the task's only required ``bytes``; the rest stands in the query
+image/*, text/*, …    the body is the task's only required ``bytes``; the rest stands in the query
 application/x-npy     the same with the only required array
 
 The last three are for tasks with such a parameter. Text is read as what it should be: "3" as an integer.
@@ -10,6 +10,7 @@ The last three are for tasks with such a parameter. Text is read as what it shou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import Request
@@ -23,24 +24,32 @@ from service.jobs.model import Payload
 from service.tasks.contract import Contract, InvalidArguments
 
 _MULTIPART = "multipart/form-data"
-_RAW = ("application/octet-stream", "image/*", "audio/*", "video/*")
-
+_RAW = (
+    *("application/octet-stream", "application/zip", "application/gzip", "application/x-gzip"),
+    *("text/*", "image/*", "audio/*", "video/*"),
+)
 
 #: A JSON object as it came, or the texts and contents of a form, of an upload and its query.
 Given = bytes | dict[str, Any]
 
 
-def read_arguments(contract: Contract, request: Request, limit: int, until: float) -> Given:
+def read_arguments(
+    contract: Contract, request: Request, limit: int, until: float, *, reserved: Collection[str] = ()
+) -> Given:
     """Read what is given; a body without a media type is taken for JSON.
 
+    Parameters of the query that are ``reserved`` are no arguments, whatever the body.
     Raises ``WrongMediaType``, what ``read_body`` raises, or ``InvalidArguments``.
     """
     media_type = request.mimetype or JSON
     if not _is_accepted(contract, media_type):
         raise WrongMediaType(media_type, accepted(contract))
     body = read_body(request, limit, until)
-    if media_type in (JSON, _MULTIPART) and request.query_string and request.args:
-        said = [{"loc": [name], "msg": f"the query is not read beside {media_type}"} for name in request.args]
+    query: MultiDict[str, str] = MultiDict()
+    if request.query_string:
+        query = _without(request.args, reserved)
+    if media_type in (JSON, _MULTIPART) and query:
+        said = [{"loc": [name], "msg": f"the query is not read beside {media_type}"} for name in query]
         raise InvalidArguments(contract.task.name, said)
     if media_type == JSON:
         return body
@@ -49,7 +58,7 @@ def read_arguments(contract: Contract, request: Request, limit: int, until: floa
         contents = MultiDict((name, file.read()) for name, file in files.items(multi=True))
         return _together(contract, fields, _values(contents))
     name = contract.array if media_type == NPY else contract.upload
-    return _together(contract, request.args, {str(name): body})
+    return _together(contract, query, {str(name): body})
 
 
 def fitting(contract: Contract, given: Given) -> dict[str, Any]:
@@ -89,6 +98,10 @@ def _is_accepted(contract: Contract, media_type: str) -> bool:
         return True
     family = media_type.partition("/")[0] + "/*"
     return not {media_type, family}.isdisjoint(accepted(contract))
+
+
+def _without(query: MultiDict[str, str], names: Collection[str]) -> MultiDict[str, str]:
+    return MultiDict((name, value) for name, value in query.items(multi=True) if name not in names)
 
 
 def _values(fields: MultiDict[str, Any]) -> dict[str, Any]:

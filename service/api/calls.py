@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
 from flask import current_app, request
 
+from service.api.problems import PipelineNotFound
 from service.api.requests import trace
 from service.engine.base import Call, Engine, Outcome
-from service.errors import TaskNotFound
+from service.errors import EverycoreError, TaskNotFound
+from service.pipelines.run import PipelineRun
 from service.tasks.contract import Contract
+from service.tasks.pipelines import Pipeline
 from service.tasks.registry import Task
 
 
@@ -33,19 +37,45 @@ def hangup_fd() -> int | None:
 
 
 def contracts() -> Mapping[str, Contract]:
-    """Return every task's contract, by name."""
+    """Return the contract of every task and of every pipeline, by name: all that a job can be of."""
     found: Mapping[str, Contract] = current_app.extensions["everycore.contracts"]
     return found
 
 
+def tasks() -> dict[str, Contract]:
+    """Return the contract of every task that is no pipeline, by name."""
+    return {name: found for name, found in contracts().items() if found.task.pipeline is None}
+
+
+def pipelines() -> dict[str, Contract]:
+    """Return the contract of every pipeline, by name."""
+    return {name: found for name, found in contracts().items() if found.task.pipeline is not None}
+
+
 def contract(name: str) -> Contract:
+    """Return the contract of the task or pipeline that the request is about, or raise ``TaskNotFound``."""
+    return _found(name, contracts(), TaskNotFound)
+
+
+def task(name: str) -> Contract:
     """Return the contract of the task that the request is about, or raise ``TaskNotFound``."""
-    try:
-        found = contracts()[name]
-    except KeyError:
-        raise TaskNotFound(name) from None
+    return _found(name, tasks(), _no_task)
+
+
+def pipeline(name: str) -> Contract:
+    """Return the contract of the pipeline that the request is about, or raise ``PipelineNotFound``."""
+    return _found(name, pipelines(), PipelineNotFound)
+
+
+def _no_task(name: str) -> TaskNotFound:
+    return TaskNotFound(name, f"it is a pipeline: /v1/pipelines/{name}" if name in pipelines() else "")
+
+
+def _found(name: str, among: Mapping[str, Contract], error: Callable[[str], EverycoreError]) -> Contract:
+    if name not in among:
+        raise error(name)
     trace().task = name
-    return found
+    return among[name]
 
 
 def run(task: Task, arguments: Iterable[Mapping[str, Any]], deadline: float) -> list[Outcome]:
@@ -67,3 +97,25 @@ def run(task: Task, arguments: Iterable[Mapping[str, Any]], deadline: float) -> 
             for outcome in done:
                 known.ran(outcome.timing)
         return done
+
+
+def run_pipeline(
+    pipeline: Pipeline, arguments: Mapping[str, Any], deadline: float, *, skip: bool = False
+) -> PipelineRun:
+    """Return a run of a pipeline, whose results come as one asks for them; to be closed.
+
+    With ``skip`` an item that a stage has no result for is left out.
+    """
+    known = trace()
+    known.task = pipeline.name
+    if pipeline.timeout is not None:
+        deadline = min(deadline, time.monotonic() + pipeline.timeout)
+    return PipelineRun(
+        engine(),
+        pipeline,
+        arguments,
+        deadline=deadline,
+        skip=skip,
+        request_id=known.id,
+        hangup_fd=hangup_fd(),
+    )

@@ -20,12 +20,15 @@ from service.tasks.contract import Contract
 from service.tasks.strict_json import with_encoded
 
 
-def run(contract: Contract, args: Payload, wishes: Preferences, key: str | None) -> Response:
+def run(
+    contract: Contract, args: Payload, wishes: Preferences, key: str | None, *, skip: bool = False
+) -> Response:
     """Make a job of a call whose arguments fit, and wait for it as long as the client wishes.
 
-    With an idempotency key it may be one that there is.
+    With an idempotency key it may be one that there is. With ``skip`` a pipeline leaves out items that a
+    stage has no result for.
     """
-    job, _ = store().submit(jobs.intake(key).call(contract, args))
+    job, _ = store().submit(jobs.intake(key).call(contract, args, skip=skip))
     if wishes.wait is not None:
         job = job_waits.for_end_if_possible(job, _seconds(wishes.wait))
     if wishes.wait is not None and job.state.is_final:

@@ -42,6 +42,7 @@ def of_job(job: Job) -> dict[str, Any]:
         "timeout": job.timeout,
         "attempts": job.attempts,
         "max_attempts": job.max_attempts,
+        "on_error": "skip" if job.skip else "stop",
         "failures": job.failures,
         "crashes": job.crashes,
         "cancel_requested": job.cancel_requested,

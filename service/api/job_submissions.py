@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -66,6 +66,8 @@ class Submission(BaseModel):
     delay: Annotated[float, Field(ge=0, le=MAX_AHEAD, allow_inf_nan=False)] | None = None
     ttl: Seconds | None = None
     webhook: str | None = None
+    #: ``skip``: a pipeline leaves out items that a stage has no result for.
+    on_error: Literal["stop", "skip"] = "stop"
 
     @field_validator("run_at")
     @classmethod
@@ -112,6 +114,8 @@ class Intake:
         mistakes: Mistakes = []
         submission = self._submission(members, mistakes)
         contract = self._contract(members.get("task"), mistakes)
+        if contract is not None and contract.task.pipeline is None and members.get("on_error") == "skip":
+            mistakes.append({"loc": ["on_error"], "msg": "only a pipeline has items to leave out"})
         if contract is not None and isinstance(members.get("args", {}), dict):
             try:
                 contract.validate_json(args)
@@ -121,9 +125,10 @@ class Intake:
             raise InvalidRequest("the submission", mistakes)
         return self._new(contract, Payload(JSON, args), submission)
 
-    def call(self, contract: Contract, args: Payload) -> NewJob:
-        """Make a job of a call whose arguments are known to fit."""
-        return self._new(contract, args, Submission(task=contract.task.name))
+    def call(self, contract: Contract, args: Payload, *, skip: bool = False) -> NewJob:
+        """Make a job of a call whose arguments are known to fit; ``skip`` is for a pipeline."""
+        on_error: Literal["stop", "skip"] = "skip" if skip else "stop"
+        return self._new(contract, args, Submission(task=contract.task.name, on_error=on_error))
 
     def _contract(self, name: Any, mistakes: Mistakes) -> Contract | None:
         if not isinstance(name, str):
@@ -174,6 +179,7 @@ class Intake:
             idempotency_key=key,
             fingerprint=None if key is None else _fingerprint(args, submission),
             webhook=submission.webhook,
+            skip=submission.on_error == "skip",
         )
 
 

@@ -40,7 +40,7 @@ _NO_SUCH_ON_ERROR: dict[str, Any] = {"loc": ["on_error"], "msg": f"it must be on
 @admitted
 def map_task(name: str) -> Response:
     """Run one task over many items."""
-    contract = calls.contract(name)
+    contract = calls.task(name)
     deadline = requests.deadline(request)
     limit = int(requests.settings().max_body)
     media_type = request.mimetype or JSON
@@ -70,7 +70,7 @@ def batch() -> Response:
     if (media_type := request.mimetype or JSON) != JSON:
         raise WrongMediaType(media_type, [JSON])
     body = _members("batch", read_body(request, int(requests.settings().max_body), deadline), "calls")
-    contracts = calls.contracts()
+    contracts = calls.tasks()
     many = _many(Listed(body["calls"], lambda given: _call(given, contracts)), body["on_error"], deadline)
     return _answer({}, many, _all(many), deadline)
 

@@ -18,10 +18,12 @@ def index() -> Response:
         "docs": "docs.page",
         "openapi": "docs.openapi",
         "tasks": "tasks.index",
+        "pipelines": "pipelines.index",
         "jobs": "jobs.index",
         "concurrent_cpu_tasks": "samples.concurrent_cpu_tasks",
         "start_background_process": "samples.start_background_process",
         "parallel_data_processing": "samples.parallel_data_processing",
+        "process_queue_communication": "samples.process_queue_communication",
         "healthz": "ops.healthz",
         "readyz": "ops.readyz",
     }
@@ -42,6 +44,6 @@ def readyz() -> Response:
     ready = bool(calls.contracts()) and state == "running"
     store: StoreCheck = current_app.extensions["everycore.store_check"]
     # Without the store there are no jobs, but tasks run: no reason to send all requests elsewhere.
-    checks = {"tasks": len(calls.contracts()), "engine": state, "store": store.state()}
+    checks = {"tasks": len(calls.tasks()), "engine": state, "store": store.state()}
     status = "ready" if ready else "unavailable"
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)

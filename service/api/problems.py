@@ -13,7 +13,7 @@ from werkzeug import exceptions as http
 
 from service import errors
 from service.api.results import dumps
-from service.engine.problems import KINDS, Kind, detail_of, is_invalid_input
+from service.engine.problems import KINDS, Kind, detail_of, is_invalid_input, members_of
 from service.jobs.model import BatchNotFound, JobNotFound, KeyReused, StoreUnavailable, WrongState
 from service.tasks import InvalidInput
 from service.tasks.contract import MAX_ERRORS, InvalidArguments, MalformedJson
@@ -27,6 +27,15 @@ _log = get_logger()
 
 class RequestError(errors.EverycoreError):
     """The request can't be served as it was sent."""
+
+
+class PipelineNotFound(RequestError):
+    """No pipeline is registered under that name."""
+
+    def __init__(self, name: str) -> None:
+        """Keep the name that was asked for."""
+        super().__init__(f"there is no pipeline {name!r}")
+        self.name = name
 
 
 class InvalidHeader(RequestError):
@@ -169,6 +178,7 @@ TABLE: dict[type[Exception], Kind] = KINDS | {
     http.BadRequest: Kind(400, "bad-request", "The request can't be understood"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     http.NotFound: Kind(404, "not-found", "There is nothing here"),
+    PipelineNotFound: Kind(404, "pipeline-not-found", "There is no such pipeline"),
     JobNotFound: Kind(404, "job-not-found", "There is no such job"),
     BatchNotFound: Kind(404, "batch-not-found", "There is no such batch"),
     NoResult: Kind(404, "no-result", "The job has no result"),
@@ -200,20 +210,19 @@ class Problem:
 
     kind: Kind
     detail: str
-    errors: Sequence[Mapping[str, Any]] = ()
+    #: What the document has beside the members that all have.
+    members: Mapping[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Build the problem document, but for its instance."""
-        document: dict[str, Any] = {
+        return {
             "type": f"/problems/{self.kind.slug}",
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
+            **self.members,
         }
-        if self.errors:
-            document["errors"] = self.errors
-        return document
 
     def response(self) -> Response:
         """Answer with the problem document."""
@@ -226,11 +235,12 @@ def describe(error: Exception) -> Problem:
     if isinstance(error, http.HTTPException):
         return _describe_http(error)
     if is_invalid_input(error):
-        return Problem(TABLE[InvalidInput], detail_of(error))
+        return Problem(TABLE[InvalidInput], detail_of(error), members_of(error))
     kind = _kind_of(error)
     if kind is TABLE[Exception]:
-        return Problem(kind, "the error has been logged under this request's id")
-    return Problem(kind, detail_of(error), getattr(error, "errors", ()), _headers_for(error))
+        return Problem(kind, "the error has been logged under this request's id", members_of(error))
+    members = {"errors": error.errors} if isinstance(error, InvalidRequest) else members_of(error)
+    return Problem(kind, detail_of(error), members, _headers_for(error))
 
 
 def of_status(status: int, detail: str) -> bytes:
@@ -254,9 +264,11 @@ def handle(error: Exception) -> Response:
 
 def note(error: Exception) -> None:
     """Log what is the service's or the task's fault, with its traceback if it has one."""
+    where = members_of(error) if isinstance(error, errors.StageFailed) else {}
+    error = errors.cause_of(error)
     if isinstance(error, errors.TaskFailed):
         if not is_invalid_input(error):
-            _log.warning("task failed", error=str(error), traceback=error.traceback)
+            _log.warning("task failed", error=str(error), traceback=error.traceback, **where)
     elif isinstance(error, ResultNotJson):
         _log.warning("result has no form in JSON", error=error.reason)
     elif isinstance(error, errors.ConfigurationError):
@@ -264,13 +276,13 @@ def note(error: Exception) -> None:
     elif isinstance(error, StoreUnavailable):
         _log.warning("the store of jobs can't be used", reason=error.reason)
     elif isinstance(error, errors.CallError | errors.EngineUnavailable):
-        _log.warning("call ended without a result", error=str(error))
+        _log.warning("call ended without a result", error=str(error), **where)
     elif not isinstance(error, http.HTTPException) and _kind_of(error) is TABLE[Exception]:
         _log.error("internal error", exc_info=error)
 
 
 def _kind_of(error: Exception) -> Kind:
-    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+    return next(TABLE[cls] for cls in type(errors.cause_of(error)).__mro__ if cls in TABLE)
 
 
 def _kind_of_status(status: int, name: str) -> Kind:
@@ -297,4 +309,4 @@ def _describe_http(error: http.HTTPException) -> Problem:
     if kind is None:
         kind = _kind_of_status(status, error.name)
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    return Problem(kind, error.description or error.name, (), headers)
+    return Problem(kind, error.description or error.name, {}, headers)

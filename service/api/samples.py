@@ -6,15 +6,17 @@ import math
 import re
 import reprlib
 from collections.abc import Sequence
+from contextlib import closing
 
 from flask import Blueprint, Response, request
 
-from service.api import calls, job_documents, jobs, problems, requests, results
+from service.api import calls, job_documents, jobs, pipelines, problems, requests, results
 from service.api.admission import admitted
 from service.api.bodies import read_body
 from service.api.job_store import store
 from service.jobs.arguments import JSON
 from service.jobs.model import Payload
+from service.pipelines.run import Item
 from service.tasks import registry, strict_json
 from service.tasks.contract import InvalidArguments
 
@@ -22,6 +24,7 @@ bp = Blueprint("samples", __name__)
 
 DEFAULT_N = (10_000_000, 8_000_000, 12_000_000, 9_000_000)
 DEFAULT_ITEMS = tuple(range(1, 11))
+DEFAULT_PRODUCED = 5
 
 MAX_NUMBERS = 64
 MAX_ITEMS = 1000
@@ -81,6 +84,21 @@ def start_background_process() -> Response:
     response = results.json_response(answer, 202)
     response.headers["Location"] = href
     return response
+
+
+@bp.get("/process_queue_communication/", strict_slashes=False)
+@admitted
+def process_queue_communication() -> Response:
+    """Have one process put ``items`` on a queue and another take them; what it makes of them, in order."""
+    (items,) = _integers("items", [DEFAULT_PRODUCED], most=1, between=(0, MAX_ITEMS))
+    pipeline = pipelines.pipeline_of(calls.pipeline("process_queue_communication"))
+    with closing(calls.run_pipeline(pipeline, {"items": items}, requests.deadline(request))) as run:
+        try:
+            consumed = [result.value for result in run if isinstance(result, Item)]
+        finally:
+            if run.timing is not None:
+                requests.trace().ran(run.timing)
+    return results.json_response({"results": consumed})
 
 
 @bp.errorhandler(Exception)

@@ -35,7 +35,7 @@ def run(task: Task, arguments: dict[str, Any], deadline: float) -> Response:
     known.task = task.name
     call = Call(task.name, arguments, 0, known.id, task.timeout, stream=True)
     outcomes = calls.engine().run([call], deadline=deadline, hangup_fd=calls.hangup_fd())
-    form, kind = (_event, EVENTS) if media_type() == EVENTS else (_line, NDJSON)
+    form, kind = (event, EVENTS) if media_type() == EVENTS else (line, NDJSON)
     return streaming.response(_pieces(outcomes, known, form), kind, outcomes)
 
 
@@ -70,10 +70,12 @@ def _summary(count: int, timing: Timing | None) -> dict[str, Any]:
     return {"items": count, **({} if timing is None else {"timing": timing_of(timing)})}
 
 
-def _line(kind: str, value: Any) -> bytes:
+def line(kind: str, value: Any) -> bytes:
+    """Write something as a line; raises what ``dumps`` raises."""
     return dumps({kind: value}) + b"\n"
 
 
-def _event(kind: str, value: Any) -> bytes:
+def event(kind: str, value: Any) -> bytes:
+    """Write something as a server-sent event; raises what ``dumps`` raises."""
     # JSON of one line: a line break in text is escaped.
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), dumps(value))

@@ -28,20 +28,20 @@ bp = Blueprint("tasks", __name__, url_prefix="/v1/tasks")
 @bp.get("")
 def index() -> Response:
     """List every task."""
-    return results.json_response({"tasks": [_describe(contract) for contract in calls.contracts().values()]})
+    return results.json_response({"tasks": [_describe(contract) for contract in calls.tasks().values()]})
 
 
 @bp.get("/<name>")
 def show(name: str) -> Response:
     """Tell what one task takes and returns."""
-    return results.json_response(_describe(calls.contract(name)))
+    return results.json_response(_describe(calls.task(name)))
 
 
 @bp.post("/<name>")
 @admitted
 def run(name: str) -> Response:
     """Run one task and answer with its result."""
-    contract = calls.contract(name)
+    contract = calls.task(name)
     deadline = requests.deadline(request)
     wishes, key = preferences(request), idempotency_key(request)
     given = read_arguments(contract, request, int(requests.settings().max_body), deadline)

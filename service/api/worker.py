@@ -26,6 +26,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from service.api import receiving
 from service.api.server import Response, write_problem
+from service.api.streaming import BrokenOff
 from service.engine.slots import Slots
 
 #: Threads beside those that work.
@@ -198,6 +199,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
         except BlockingIOError:
             self.log.info("a client took nothing of its answer for %s seconds", SEND_SECONDS)
             return False
+        except BrokenOff:
+            # It comes here unlogged and without a last chunk, as an error of the socket would.
+            if req.version < (1, 1):
+                _reset(conn.sock)
+            return False
         finally:
             self._answering.pop(conn.sock, None)
 
@@ -268,6 +274,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
         receiving.enforce()
+
+
+def _reset(sock: socket.socket) -> None:
+    """Close with an error: where there are no chunks, a plain end would say that all had been sent."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def _is_whole(start: bytes) -> bool:

@@ -114,6 +114,7 @@ def traffic(app: Flask) -> Traffic:
         send(app, seen, f"{task}/map", "POST", data=data, content_type=body, headers={"Accept": asks})
     for asks in (NDJSON, "text/event-stream", JSON):
         send(app, seen, "/v1/tasks/example.count", "POST", json={"n": 2}, headers={"Accept": asks})
+    send(app, seen, "/v1/pipelines")
     matrices = {"a": [[1.0]], "b": [[2.0]]}
     send(app, seen, "/v1/tasks/matrix_multiply", "POST", json=matrices, headers={"Accept": NPY})
     send(app, seen, task, "POST", data=b"{}", content_type=JSON, headers={"Content-Encoding": "gzip"})
@@ -197,9 +198,10 @@ def operations(app: Flask) -> Iterator[tuple[str, str, set[str]]]:
     settings = app.extensions["everycore.settings"]
     contracts = app.extensions["everycore.contracts"]
     for path, by_method in build(contracts, settings)["paths"].items():
-        of_a_task = path.removeprefix("/v1/tasks/") in contracts
+        room, _, name = path.rpartition("/")
+        documented = f"{room}/{{name}}" if name in contracts else path
         for method, operation in by_method.items():
-            yield method.upper(), "/v1/tasks/{name}" if of_a_task else path, set(operation["responses"])
+            yield method.upper(), documented, set(operation["responses"])
 
 
 def test_each_status_of_an_endpoint_is_in_its_section(app: Flask) -> None:

@@ -11,6 +11,9 @@ from service.api.openapi.schemas import Schema
 from service.settings import Settings
 from service.tasks.contract import Contract
 
+#: What an endpoint that runs something can end with, beside success.
+RUNNING = (400, 409, 499, 500, 503, 504, 507)
+
 Endpoint = Iterator[tuple[str, str, Operation]]
 
 

@@ -34,8 +34,7 @@ def bodies(contract: Contract, schemas: dict[str, Schema]) -> dict[str, Any]:
             content[media_type] = {"schema": schema} | _example(contract)
         elif media_type == FORM:
             properties = {
-                name: BINARY if _is_file(contract, name) else member
-                for name, member in schema["properties"].items()
+                name: _in_form(contract, name, member) for name, member in schema["properties"].items()
             }
             content[media_type] = {"schema": {**schema, "properties": properties}}
         else:
@@ -69,6 +68,13 @@ def query(contract: Contract, schemas: dict[str, Schema]) -> list[Operation]:
         for name, member in schema["properties"].items()
         if not _is_file(contract, name) and is_scalar(member)
     ]
+
+
+def _in_form(contract: Contract, name: str, member: Schema) -> Schema:
+    if _is_file(contract, name):
+        return BINARY
+    # An upload that is not one of bytes alone may be several files.
+    return {"type": "array", "items": BINARY, "minItems": 1} if name == contract.upload else member
 
 
 def _is_file(contract: Contract, name: str) -> bool:

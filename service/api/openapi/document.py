@@ -14,6 +14,7 @@ from service.tasks.contract import Contract
 
 TAGS = {
     "tasks": "Run a function and wait for its result.",
+    "pipelines": "Send items through stages that work beside each other, and have the results as they come.",
     "jobs": "Hand work over, and look for it later.",
     "samples": "The samples that this service started from.",
     "operation": "For whoever operates the service.",

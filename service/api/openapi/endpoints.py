@@ -6,20 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from service.api import maps, samples
-from service.api.openapi import jobs
-from service.api.openapi.api import Api, Endpoint
+from service.api.openapi import jobs, pipelines
+from service.api.openapi.api import RUNNING, Api, Endpoint
 from service.api.openapi.bodies import bodies, query, results
 from service.api.openapi.parts import Operation, answer, json_content, object_of, parameter, ref
 from service.api.openapi.schemas import Schema
-
-#: What an endpoint that runs something can end with, beside success.
-RUNNING = (400, 409, 499, 500, 503, 504, 507)
 
 
 def run_task(api: Api) -> Endpoint:
     """Describe ``POST /v1/tasks/{name}``, one path for each task."""
     for contract in api.contracts.values():
         task = contract.task
+        if task.pipeline is not None:
+            continue
         first_line = task.description.partition("\n")[0]
         yield (
             f"/v1/tasks/{task.name}",
@@ -56,8 +55,6 @@ def list_tasks(api: Api) -> Endpoint:
 
 def show_task(api: Api) -> Endpoint:
     """Describe ``GET /v1/tasks/{name}``."""
-    names = sorted(api.contracts)
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     yield (
         "/v1/tasks/{name}",
         "get",
@@ -65,7 +62,7 @@ def show_task(api: Api) -> Endpoint:
             "show_task",
             "Tell what one task takes and returns",
             tag="tasks",
-            parameters=[name | ({"example": names[0]} if names else {})],
+            parameters=[_name_of_a_task(api)],
             responses={200: answer("The task.", json_content(ref("Task")))},
             problems=(404, 500),
         ),
@@ -74,8 +71,6 @@ def show_task(api: Api) -> Endpoint:
 
 def run_many(api: Api) -> Endpoint:
     """Describe ``POST /v1/tasks/{name}/map`` and ``POST /v1/batch``."""
-    names = sorted(api.contracts)
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     task = {"task": {"type": "string"}}
     call = object_of(**task, args={"type": "object"}) | {"required": ["task"]}
     yield (
@@ -86,7 +81,7 @@ def run_many(api: Api) -> Endpoint:
             ("map_task", "Run one task over many items"),
             body=_items("items", {"description": "The arguments of one call."}),
             result=object_of(results=_entries(), **task, summary=ref("Summary")),
-            parameters=[name | ({"example": names[0]} if names else {})],
+            parameters=[_name_of_a_task(api)],
             problems=(404, 413, 415, 422),
         ),
     )
@@ -102,6 +97,12 @@ def run_many(api: Api) -> Endpoint:
             problems=(413, 415, 422),
         ),
     )
+
+
+def _name_of_a_task(api: Api) -> Operation:
+    names = sorted(name for name, contract in api.contracts.items() if contract.task.pipeline is None)
+    name: Operation = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    return name | ({"example": names[0]} if names else {})
 
 
 def _entries() -> Schema:
@@ -150,6 +151,7 @@ def run_samples(api: Api) -> Endpoint:
             api, samples.parallel_data_processing, "item", integer, samples.MAX_ITEMS, {"type": "string"}
         ),
     )
+    yield "/process_queue_communication/", "get", _queue_sample(api)
     yield "/start_background_process/", "post", _background_sample(api)
 
 
@@ -192,6 +194,21 @@ def _sample(
     )
 
 
+def _queue_sample(api: Api) -> Operation:
+    body = json_content(object_of(results={"type": "array", "items": {"type": "string"}}))
+    many = {"type": "integer", "minimum": 0, "maximum": samples.MAX_ITEMS}
+    view = samples.process_queue_communication
+    return api.operation(
+        view.__name__,
+        (view.__doc__ or "").replace("``", ""),
+        tag="samples",
+        parameters=[{"name": "items", "in": "query", "schema": many}, parameter("Request-Timeout")],
+        responses={200: answer("The results.", body)},
+        problems=RUNNING,
+        in_samples_form=True,
+    )
+
+
 def _background_sample(api: Api) -> Operation:
     job = object_of(id={"type": "string"}, href={"type": "string", "format": "uri-reference"})
     started = object_of(message={"type": "string"}, job=job)
@@ -227,6 +244,7 @@ ENDPOINTS: tuple[Callable[[Api], Endpoint], ...] = (
     run_many,
     list_tasks,
     show_task,
+    *pipelines.ENDPOINTS,
     *jobs.ENDPOINTS,
     run_samples,
     operate,

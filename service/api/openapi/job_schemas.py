@@ -17,6 +17,13 @@ ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _PATH: Schema = {"type": "string", "format": "uri-reference"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
+#: Also a member of submissions, of pipelines only.
+ON_ERROR: Schema = {
+    "enum": ["stop", "skip"],
+    "default": "stop",
+    "description": "Whether an item that a stage of a pipeline has no result for ends it, or is left out.",
+}
+_STAGE_PROGRESS = object_of(name={"type": "string"}, items_in=_COUNT, items_out=_COUNT, skipped=_COUNT)
 
 
 def _or_null(schema: Schema, description: str) -> Schema:
@@ -62,6 +69,8 @@ def _of_task(contract: Contract, common: dict[str, Schema], schemas: dict[str, S
     arguments = hoist(contract.arguments, contract.task.name, schemas)
     required = ["task", *(["args"] if arguments.get("required") else [])]
     members = {"task": {"const": contract.task.name}, "args": arguments, **common}
+    if contract.task.pipeline is not None:
+        members["on_error"] = ON_ERROR
     return {**object_of(**members), "title": contract.task.name, "required": required}
 
 
@@ -83,10 +92,14 @@ JOB_SCHEMAS: dict[str, Schema] = {
             timeout=_or_null({"type": "number"}, "Seconds that an attempt may take, if not as any may."),
             attempts=_COUNT | {"description": "How often it was started."},
             max_attempts=_COUNT | {"description": "Attempts that may end in an error."},
+            on_error=ON_ERROR,
             failures=_COUNT | {"description": "Attempts that ended in an error."},
             crashes=_COUNT | {"description": "Attempts whose process or runner died."},
             cancel_requested={"type": "boolean", "description": "Whether it is to be killed."},
-            progress=_or_null({"type": "object"}, "`done`, `total` and `note`, as the task said last."),
+            progress={
+                "anyOf": [ref("Progress"), {"type": "null"}],
+                "description": "How far it is, as the task said last.",
+            },
             error=_or_null({"type": "object"}, "The problem of the last attempt that went wrong."),
             created_at=_MOMENT,
             run_at=_MOMENT | {"description": "When it is started at the earliest."},
@@ -109,6 +122,17 @@ JOB_SCHEMAS: dict[str, Schema] = {
             deliveries=_or_null(_PATH, "Where the messages to its webhook are."),
         ),
     },
+    "Progress": object_of(
+        done={"type": ["number", "null"]},
+        total={"type": ["number", "null"]},
+        note={"type": "string"},
+        stages={
+            "type": "array",
+            "items": _STAGE_PROGRESS,
+            "description": "Of a pipeline: the items that its producer and its stages have taken, passed on"
+            " and left out. `done` counts its results.",
+        },
+    ),
     "Batch": object_of(
         id=ID,
         href=_PATH,
@@ -157,3 +181,5 @@ JOB_SCHEMAS: dict[str, Schema] = {
 }
 # Not before there is one.
 JOB_SCHEMAS["Job"]["required"].remove("result")
+# Of pipelines only.
+JOB_SCHEMAS["Progress"]["required"].remove("stages")

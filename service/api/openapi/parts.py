@@ -161,6 +161,11 @@ SCHEMAS: dict[str, Schema] = {
                     loc={"type": "array", "items": {"type": ["string", "integer"]}}, msg={"type": "string"}
                 ),
             },
+            "stage": {"type": "string", "description": "Of a pipeline: where it happened."},
+            "item": {
+                "type": ["integer", "null"],
+                "description": "Of a pipeline: the producer's item that it goes back to, from 0.",
+            },
         },
         "required": ["type", "title", "status", "detail", "instance"],
     },

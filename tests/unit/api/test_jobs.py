@@ -55,6 +55,7 @@ class TestAnswer:
             "timeout": 30,
             "attempts": 0,
             "max_attempts": 1,
+            "on_error": "stop",
             "failures": 0,
             "crashes": 0,
             "cancel_requested": False,

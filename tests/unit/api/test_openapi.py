@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
@@ -36,6 +37,14 @@ def with_keys(make_client: Callable[..., FlaskClient], tmp_path: Path) -> dict[s
     return found
 
 
+@pytest.fixture
+def of_pipelines(make_client: Callable[..., FlaskClient]) -> dict[str, Any]:
+    """Return the paths of a service that has the pipelines of ``pipeline_tasks``."""
+    client = make_client(FakeEngine(), task_modules=("tests.unit.api.pipeline_tasks",))
+    found: dict[str, Any] = client.get("/openapi.json").get_json()["paths"]
+    return found
+
+
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -57,10 +66,12 @@ class TestDocument:
             if not rule.endpoint.startswith("docs.") or rule.endpoint == "docs.openapi"
         }
         tasks = client.get("/v1/tasks").get_json()["tasks"]
+        pipelines = client.get("/v1/pipelines").get_json()["pipelines"]
         described = {name for name, _ in operations(document)}
+        runs = {f"POST {found['href']}" for found in tasks + pipelines}
 
-        assert {f"POST {task['href']}" for task in tasks} <= described
-        assert described - {f"POST {task['href']}" for task in tasks} == served - {"POST /v1/tasks/{name}"}
+        assert runs <= described
+        assert described - runs == served - {"POST /v1/tasks/{name}", "POST /v1/pipelines/{name}"}
 
     def test_operations_have_names_of_their_own(self, document: dict[str, Any]) -> None:
         names = [operation["operationId"] for _, operation in operations(document)]
@@ -127,7 +138,8 @@ class TestTask:
 
         lacking = []
         for name, contract in contracts.items():
-            operation = document["paths"][f"/v1/tasks/{name}"]["post"]
+            room = "tasks" if contract.task.pipeline is None else "pipelines"
+            operation = document["paths"][f"/v1/{room}/{name}"]["post"]
             body = operation["requestBody"]["content"]["application/json"]
             if "example" in body:
                 contract.validate_json(json.dumps(body["example"]).encode())
@@ -135,6 +147,40 @@ class TestTask:
                 lacking.append(name)
         # What nobody can guess has none: better than one that is refused.
         assert [name for name in lacking if "." not in name] == []
+
+
+class TestPipeline:
+    def test_its_results_are_streamed_or_one_object(self, of_pipelines: dict[str, Any]) -> None:
+        operation = of_pipelines["/v1/pipelines/unit.total"]["post"]
+
+        content = operation["responses"]["200"]["content"]
+        assert list(content) == ["application/x-ndjson", "text/event-stream", "application/json"]
+        streamed, _ = content["application/json"]["schema"]["anyOf"]
+        assert streamed["properties"]["results"]["items"] == {"type": "integer"}
+        assert {"200", "202", "400", "408", "413", "415", "422", "500", "503", "504", "507"} <= set(
+            operation["responses"]
+        )
+        (on_error,) = (p for p in operation["parameters"] if p.get("in") == "query")
+        assert (on_error["name"], on_error["schema"]["enum"]) == ("on_error", ["stop", "skip"])
+
+    def test_its_bytes_have_their_media_type(self, of_pipelines: dict[str, Any]) -> None:
+        operation = of_pipelines["/v1/pipelines/unit.shout"]["post"]
+
+        assert list(operation["responses"]["200"]["content"]) == ["text/plain"]
+        assert {"multipart/form-data", "text/*"} <= set(operation["requestBody"]["content"])
+        query = [p["name"] for p in operation["parameters"] if p.get("in") == "query"]
+        assert query == ["times", "mark", "on_error"]
+
+    def test_it_is_no_task(self, of_pipelines: dict[str, Any]) -> None:
+        assert "/v1/tasks/unit.total" not in of_pipelines
+
+    def test_what_is_said_of_it_fits_its_schema(
+        self, client: FlaskClient, document: dict[str, Any], of_pipelines: dict[str, Any]
+    ) -> None:
+        schema = {**document, "$ref": "#/components/schemas/Pipeline"}
+        for described in client.get("/v1/pipelines").get_json()["pipelines"]:
+            jsonschema.validate(described, schema, cls=jsonschema.Draft202012Validator)
+        assert "/v1/pipelines/{name}" in of_pipelines
 
 
 class TestKeys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,47 @@ def test_each_way_to_end_has_its_status_and_type(
         "instance": URL,
     }
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "slug", "logged"),
+    [
+        (errors.TaskFailed("KeyError", "'secret'", "Traceback: x"), 500, "task-failed", "task failed"),
+        (errors.TaskCrashed(7, -11), 500, "task-crashed", "call ended without a result"),
+        (errors.DeadlineExceeded(0.3, started=True), 504, "deadline-exceeded", "call ended without a result"),
+        (errors.TaskFailed("InvalidInput", "too blue"), 422, "invalid-input", None),
+    ],
+)
+def test_what_a_stage_of_a_pipeline_ends_with_says_where(
+    make_client: Callable[..., FlaskClient],
+    capsys: pytest.CaptureFixture[str],
+    cause: Any,
+    status: int,
+    slug: str,
+    logged: str | None,
+) -> None:
+    client = make_client(FakeEngine({"sum_of_squares": errors.StageFailed("parse", 3, cause)}))
+
+    answer = client.post(URL, json={"n": 1})
+
+    assert (answer.status_code, answer.get_json()["type"]) == (status, f"/problems/{slug}")
+    assert (answer.get_json()["stage"], answer.get_json()["item"]) == ("parse", 3)
+    assert answer.get_json()["detail"].startswith("stage 'parse', item 3: ")
+    assert "secret" not in answer.text
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [entry for entry in entries if entry["event"] == logged]
+    assert [(entry["stage"], entry["item"], entry["error"]) for entry in found] == [
+        ("parse", 3, str(cause)) for _ in range(logged is not None)
+    ]
+    assert [entry.get("traceback") for entry in found if logged == "task failed"] in ([], ["Traceback: x"])
+
+
+def test_a_pipeline_is_no_task_and_the_answer_says_where_it_is(client: FlaskClient) -> None:
+    answer = client.post("/v1/tasks/log_statistics", json={})
+
+    assert (answer.status_code, answer.get_json()["type"]) == (404, "/problems/task-not-found")
+    detail = "there is no task 'log_statistics'; it is a pipeline: /v1/pipelines/log_statistics"
+    assert answer.get_json()["detail"] == detail
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (2.1, "3")])
@@ -169,7 +211,29 @@ def test_every_error_of_the_tree_has_a_status_of_its_own() -> None:
 
     ours = [leaf for root in (errors.CallError, errors.EngineUnavailable) for leaf in leaves(root)]
 
-    assert set(ours) <= set(TABLE)
+    # But for one that has the status of whatever is below it
+    assert set(ours) - {errors.StageFailed} <= set(TABLE)
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "slug"),
+    [
+        (errors.TaskFailed("KeyError", "'secret'"), 500, "task-failed"),
+        (errors.TaskFailed("InvalidInput", "too blue"), 422, "invalid-input"),
+        (errors.TaskCrashed(7, -11), 500, "task-crashed"),
+        (errors.DeadlineExceeded(1, started=True), 504, "deadline-exceeded"),
+        (errors.MemoryLimitExceeded(1000), 507, "memory-limit-exceeded"),
+        (errors.NotSerializable("result", "TypeError: secret"), 500, "result-not-serializable"),
+    ],
+)
+def test_a_stage_that_failed_has_the_status_of_its_cause_and_says_where(
+    cause: errors.EverycoreError, status: int, slug: str
+) -> None:
+    document = problems.describe(errors.StageFailed("shrink", 7, cause)).document()
+
+    assert (document["type"], document["status"]) == (f"/problems/{slug}", status)
+    assert (document["stage"], document["item"]) == ("shrink", 7)
+    assert "secret" not in str(document)
 
 
 def test_a_slug_means_one_status() -> None:

@@ -17,6 +17,7 @@ from tests.unit.api.job_runs import HandRunner
 
 CPU = "/concurrent_cpu_tasks/"
 DATA = "/parallel_data_processing/"
+QUEUE = "/process_queue_communication/"
 PROCESS = "/start_background_process/"
 
 
@@ -106,6 +107,10 @@ def test_a_thousand_items_are_taken(client: FlaskClient) -> None:
         (f"{DATA}?item=" + "1" * 19, "'item' must be an integer"),
         (f"{DATA}?" + "item=1&" * 1001, "'item' is given 1001 times; at most 1000 are taken"),
         (f"{DATA}?n=1", "unknown parameter 'n'"),
+        (f"{QUEUE}?items=many", "'items' must be an integer from 0 to 1000"),
+        (f"{QUEUE}?items=1001", "'items' must be an integer from 0 to 1000"),
+        (f"{QUEUE}?items=1&items=2", "'items' is given 2 times; at most 1 are taken"),
+        (f"{QUEUE}?n=1", "unknown parameter 'n'; this sample takes only 'items'"),
     ],
 )
 def test_anything_else_is_refused_clearly(

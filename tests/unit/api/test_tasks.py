@@ -184,7 +184,7 @@ def test_a_media_type_that_the_task_does_not_take_is_refused(
     assert engine.calls == []
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "imagery/png"])
+@pytest.mark.parametrize("media_type", ["model/obj", "application/x-www-form-urlencoded", "imagery/png"])
 def test_a_task_for_uploads_names_what_it_takes(client: FlaskClient, media_type: str) -> None:
     answer = client.post("/v1/tasks/thumbnail", data=image(), content_type=media_type)
 
@@ -192,7 +192,13 @@ def test_a_task_for_uploads_names_what_it_takes(client: FlaskClient, media_type:
     assert "multipart/form-data" in answer.get_json()["detail"]
 
 
-@pytest.mark.parametrize("media_type", ["image/png", "application/octet-stream", "video/mp4"])
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        *("image/png", "video/mp4", "text/plain; charset=utf-8"),
+        *("application/octet-stream", "application/zip", "application/gzip", "application/x-gzip"),
+    ],
+)
 def test_a_raw_body_is_the_upload_and_the_query_the_rest(client: FlaskClient, media_type: str) -> None:
     answer = client.post("/v1/tasks/thumbnail?width=10&format=png", data=image(), content_type=media_type)
 
