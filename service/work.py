@@ -12,10 +12,13 @@ import signal
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from service import children
+from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.jobs.attempt import MAX_RESULT
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
 from service.jobs.runner import Runner
+from service.pipelines.engine import PipelineEngine
 from service.settings import Settings
 from service.tasks import contract, registry
 
@@ -45,11 +48,16 @@ def work(settings: Settings, database: Database | None = None) -> None:
         contextlib.closing(database or Migrated(open_database(url))) as store,
         contextlib.closing(LocalEngine.of(settings, queue_timeout=_LONG)) as engine,
     ):
-        runner = Runner(store, engine, contracts, settings)
+        runner = Runner(store, with_pipelines(engine, settings), contracts, settings)
         for signum in STOPS:
             signal.signal(signum, lambda signum, _: runner.stop(quickly=signum in children.QUICK))
         engine.warm()
         _run(runner, min(1.0, settings.job_lease / LOOKS))
+
+
+def with_pipelines(engine: Engine, settings: Settings) -> PipelineEngine:
+    """Return what runs jobs on an engine: pipelines, too, which jobs know nothing of."""
+    return PipelineEngine(engine, processes=settings.pool_processes, max_result=MAX_RESULT)
 
 
 def _run(runner: Runner, pause: float) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from service.engine.base import Call, Event, Outcome
 from service.engine.problems import document_of
-from service.errors import EverycoreError, NotSerializable, TaskFailed
-from service.jobs import arguments
+from service.errors import EverycoreError, NotSerializable, TaskFailed, cause_of
+from service.jobs import arguments, plain
 from service.jobs.claims import Claim, Line, Settlement, given_back
 from service.jobs.model import Payload, State
 from service.jobs.retries import Verdict, judge
@@ -23,9 +22,6 @@ _log = get_logger()
 #: Most lines, and most characters, that one attempt may add to its job's log.
 MAX_LINES = 10_000
 MAX_CHARACTERS = 1024 * 1024
-#: Longest note of progress, in characters, and largest whole number of it that every client can read.
-MAX_NOTE = 1000
-MAX_NUMBER = 2**53
 #: Largest result that is kept, in bytes.
 MAX_RESULT = 64 * 1024 * 1024
 
@@ -53,12 +49,12 @@ class Attempt:
         self._args = arguments.read(self._contract, self._claim.args)
         job = self.job
         request = job.request_id or job.id
-        return Call(job.task, self._args, index, request, self._timeout, attempt=job.attempts)
+        return Call(job.task, self._args, index, request, self._timeout, attempt=job.attempts, skip=job.skip)
 
     def hear(self, event: Event) -> None:
         """Note what the task says."""
         if event.kind == "progress":
-            self.progress = _plain(event.data)
+            self.progress = plain.progress(event.data)
         elif event.kind == "log":
             self._add(event.data["stream"], event.data["line"])
 
@@ -71,7 +67,7 @@ class Attempt:
 
     def _say(self, stream: str, line: str) -> None:
         self._seq += 1
-        self._write(Line(self.job.id, self.job.attempts, self._seq, time.time(), stream, _storable(line)))
+        self._write(Line(self.job.id, self.job.attempts, self._seq, time.time(), stream, plain.text(line)))
 
     # The end
 
@@ -127,7 +123,8 @@ class Attempt:
         detail = document_of(error)["detail"]
         then = f"; again in {verdict.run_at - time.time():.1f} s" if verdict.run_at is not None else ""
         self._say("system", f"attempt {self.job.attempts} ended: {detail}{then}")
-        more = {"traceback": error.traceback} if isinstance(error, TaskFailed) else {}
+        cause = cause_of(error)
+        more = {"traceback": cause.traceback} if isinstance(cause, TaskFailed) else {}
         _log.warning(
             "attempt failed",
             job=self.job.id,
@@ -166,24 +163,3 @@ class Attempt:
         if not isinstance(found, str) or not found.isascii() or not found.isprintable():
             raise NotSerializable("result", f"TypeError: its media type is {found!r}")
         return found
-
-
-def _plain(said: dict[str, Any]) -> dict[str, Any]:
-    """Return progress as JSON has it, whatever kinds of numbers the task counts with."""
-    note = _storable(str(said.get("note", "")))[:MAX_NOTE]
-    return {"done": _number(said.get("done")), "total": _number(said.get("total")), "note": note}
-
-
-def _number(value: Any) -> float | None:
-    if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER:
-        return value
-    try:
-        number = float(value)
-    except Exception:  # noqa: BLE001 - code of the user's, as for all that is no number at all
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _storable(text: str) -> str:
-    """Return text as databases take it: PostgreSQL no null character, and neither of them half of one."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

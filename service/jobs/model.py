@@ -75,6 +75,8 @@ class NewJob:
     webhook: str | None = None
     parent: str | None = None
     batch: str | None = None
+    #: Whether it goes on without items that a stage has no result for, if it is of a pipeline.
+    skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Job:
     run_seconds: float | None
     cpu_seconds: float | None
     webhook: str | None
-    #: ``{"done", "total", "note"}`` as the task said last.
+    skip: bool
+    #: ``{"done", "total", "note"}`` as the task said last; of a pipeline with ``stages``, too.
     progress: dict[str, Any] | None = field(default=None)
     #: The problem document of the last attempt that went wrong.
     error: dict[str, Any] | None = field(default=None)
@@ -119,7 +122,8 @@ class Job:
         """Make it of a row with the columns of ``COLUMNS``."""
         values = {name: row[name] for name in cls.__slots__}
         values["state"] = State(values["state"])
-        values["cancel_requested"] = bool(values["cancel_requested"])
+        for name in ("cancel_requested", "skip"):
+            values[name] = bool(values[name])
         for name in ("progress", "error"):
             values[name] = None if values[name] is None else json.loads(values[name])
         return cls(**values)

@@ -26,15 +26,15 @@ INSERT INTO batches (id, owner, total, created_at) VALUES (:id, :owner, :total, 
 
 -- name: add_job
 INSERT INTO jobs (id, task, owner, request_id, batch, parent, priority, cpu, timeout, run_at, ready, expires_at,
-    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook)
+    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip)
 VALUES (:id, :task, :owner, :request_id, :batch, :parent, :priority, :cpu, :timeout, :run_at, :ready, :expires_at,
-    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook)
+    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip)
 
 -- name: add_job_once
 INSERT INTO jobs (id, task, owner, request_id, batch, parent, priority, cpu, timeout, run_at, ready, expires_at,
-    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook)
+    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip)
 VALUES (:id, :task, :owner, :request_id, :batch, :parent, :priority, :cpu, :timeout, :run_at, :ready, :expires_at,
-    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook)
+    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip)
 ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id
 

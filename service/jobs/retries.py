@@ -33,17 +33,18 @@ class Verdict:
 
 
 def judge(job: Job, error: errors.EverycoreError, options: JobOptions) -> Verdict:
-    """Decide after an attempt of ``job`` that ended in ``error``."""
-    if isinstance(error, errors.ConfigurationError):
+    """Decide after an attempt of ``job`` that ended in ``error``; of a pipeline, its cause counts."""
+    cause = errors.cause_of(error)
+    if isinstance(cause, errors.ConfigurationError):
         return Verdict(State.QUEUED, _after(MENDED))
-    if isinstance(error, errors.EngineUnavailable):
+    if isinstance(cause, errors.EngineUnavailable):
         return Verdict(State.QUEUED, _after(AGAIN))
-    if isinstance(error, errors.TaskCrashed):
+    if isinstance(cause, errors.TaskCrashed):
         # A task that takes its process down may take others' down too, so it is not tried for ever.
         if job.crashes < job.max_crashes:
-            return Verdict(State.QUEUED, _after_crash(job, error), crashed=1)
+            return Verdict(State.QUEUED, _after_crash(job, cause), crashed=1)
         return Verdict(State.FAILED, crashed=1)
-    if job.failures + 1 < job.max_attempts and _is_worth_a_retry(error, options):
+    if job.failures + 1 < job.max_attempts and _is_worth_a_retry(cause, options):
         return Verdict(State.QUEUED, _after(_delay(options.retry_delay, job.failures)), failed=1)
     return Verdict(State.FAILED, failed=1)
 
@@ -56,7 +57,7 @@ def _after_crash(job: Job, error: errors.TaskCrashed) -> float | None:
     return None if earlier < 0 else _after(_delay(CRASH_DELAY, earlier))
 
 
-def _is_worth_a_retry(error: errors.EverycoreError, options: JobOptions) -> bool:
+def _is_worth_a_retry(error: Exception, options: JobOptions) -> bool:
     if isinstance(error, errors.TaskFailed):
         return not is_invalid_input(error) and not options.retry_names.isdisjoint(error.bases)
     if isinstance(error, errors.DeadlineExceeded):

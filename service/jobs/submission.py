@@ -50,6 +50,7 @@ def _row(job: NewJob, identity: str, now: float, batch: str | None) -> Mapping[s
         "idempotency_key": job.idempotency_key,
         "fingerprint": job.fingerprint,
         "webhook": job.webhook,
+        "skip": int(job.skip),
     }
 
 

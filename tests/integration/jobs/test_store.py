@@ -42,6 +42,7 @@ def test_a_job_is_kept_as_it_was_submitted(store):
         "request_id": "r-1",
         "webhook": "https://example.org/hook",
         "parent": NOBODY,
+        "skip": True,
     }
 
     job, is_new = store.submit(new_job("wait", content, cpu=0, timeout=1.5, **given))

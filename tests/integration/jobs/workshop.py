@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from service import work
 from service.engine.local import LocalEngine
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
@@ -21,13 +22,14 @@ from service.tasks import contract, registry
 from service.tasks.strict_json import dumps, loads
 
 TASKS = "tests.integration.jobs.job_tasks"
+MODULES = (TASKS, "tests.integration.jobs.job_pipelines")
 
 
 class Workshop:
     """Short words for the tests."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        registry.load([TASKS])
+        registry.load(MODULES)
         self.url = url
         self.folder = folder
         self.store = Store(self.database())
@@ -48,7 +50,7 @@ class Workshop:
     def runner(self, database: Database | None = None, **settings: Any) -> Iterator[Runner]:
         """Run jobs for as long as the block lasts."""
         given: dict[str, Any] = {
-            "task_modules": (TASKS,),
+            "task_modules": MODULES,
             "runtime_dir": self.folder / "run",
             "cpu_slots": 2,
             "job_slots": 2,
@@ -57,7 +59,7 @@ class Workshop:
         engine = LocalEngine.of(known, queue_timeout=1e6)
         contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
         database = database or self.database()
-        runner = Runner(database, engine, contracts, known)
+        runner = Runner(database, work.with_pipelines(engine, known), contracts, known)
         thread = threading.Thread(target=runner.run)
         thread.start()
         try:

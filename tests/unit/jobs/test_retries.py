@@ -49,12 +49,35 @@ def delay(verdict: Verdict) -> float:
     return verdict.run_at - time.time()
 
 
+def in_a_stage(error: errors.EverycoreError) -> errors.StageFailed:
+    return errors.StageFailed("parse", 3, error)
+
+
 @pytest.mark.parametrize(("error", "named", "other"), BY_TYPE)
 def test_errors_of_the_types_that_are_named_are_tried_again(error, named, other):
     for options in (JobOptions(retry_on=named), JobOptions()):
         verdict = judge(job(), error, options)
         assert (verdict.state, verdict.failed, verdict.crashed) == (State.QUEUED, 1, 0)
     assert judge(job(), error, JobOptions(retry_on=other)) == Verdict(State.FAILED, failed=1)
+
+
+@pytest.mark.parametrize(("error", "named", "other"), BY_TYPE)
+def test_in_a_pipeline_it_is_the_cause_that_counts(error, named, other):
+    for options in (JobOptions(retry_on=named), JobOptions()):
+        assert judge(job(), in_a_stage(error), options).state is State.QUEUED
+    assert judge(job(), in_a_stage(error), JobOptions(retry_on=other)) == Verdict(State.FAILED, failed=1)
+
+
+@pytest.mark.parametrize("error", HOPELESS)
+def test_so_it_is_when_it_will_fail_again(error):
+    assert judge(job(), in_a_stage(error), JobOptions()) == Verdict(State.FAILED, failed=1)
+
+
+def test_a_crash_of_a_stage_is_counted_as_one():
+    verdict = judge(job(), in_a_stage(CRASH), JobOptions(retry_on=ValueError))
+
+    assert (verdict.state, verdict.failed, verdict.crashed) == (State.QUEUED, 0, 1)
+    assert judge(job(crashes=3), in_a_stage(CRASH), JobOptions()) == Verdict(State.FAILED, crashed=1)
 
 
 @pytest.mark.parametrize("error", HOPELESS)
