@@ -22,10 +22,11 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .SECONDARY:
 .DEFAULT_GOAL := help
 .PHONY: help serve video test check lint format types imports tests unit integration e2e coverage \
-    bench bench-http bench-overload bench-jobs bench-samples train-digits lock swagger clean
+    bench bench-channel bench-http bench-overload bench-jobs bench-pipelines bench-samples train-digits \
+    lock swagger clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/run.stamp  ## start the service (settings: .env.example; stop with Ctrl-C)
 	@exec $(bin)/python -m service serve
@@ -66,6 +67,9 @@ e2e:  ## only the tests with a real Gunicorn
 bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_engine $(ARGS)
 
+bench-channel: $(LOADTEST_VENV)/loadtest.stamp  ## channels beside other queues between processes: one table, and JSON
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_channel $(ARGS)
+
 bench-http: $(LOADTEST_VENV)/loadtest.stamp  ## the service beside its peers over HTTP: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_http $(ARGS)
 
@@ -74,6 +78,9 @@ bench-overload: $(LOADTEST_VENV)/loadtest.stamp  ## the service under four times
 
 bench-jobs: $(LOADTEST_VENV)/loadtest.stamp  ## durable jobs beside other job queues: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_jobs $(ARGS)
+
+bench-pipelines: $(LOADTEST_VENV)/loadtest.stamp  ## pipelines beside the same by hand, in a map, in one task
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_pipelines $(ARGS)
 
 bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
 	$(bin)/python loadtests/bench_samples.py $(ARGS)
