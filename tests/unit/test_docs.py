@@ -100,7 +100,11 @@ class TestPython:
         assert sorted(code_headings(self.PAGE)) == sorted(service.tasks.__all__)
 
     @pytest.mark.parametrize(
-        "function", [service.tasks.task, service.tasks.attempt, service.tasks.log, service.tasks.progress]
+        "function",
+        [
+            *(service.tasks.task, service.tasks.attempt, service.tasks.log, service.tasks.progress),
+            *(service.tasks.Pipeline, service.tasks.Stage),
+        ],
     )
     def test_signatures_are_the_real_ones(self, function: Callable[..., Any]) -> None:
         signature = inspect.signature(function)
@@ -110,10 +114,15 @@ class TestPython:
 
         assert f"{function.__name__}{real}".replace("'", '"') in self.PAGE.read_text()
 
-    def test_each_argument_of_a_task_is_in_the_table(self) -> None:
+    @pytest.mark.parametrize(
+        "function",
+        [service.tasks.task, service.tasks.Pipeline, service.tasks.Stage],
+        ids=lambda f: f.__name__,
+    )
+    def test_each_argument_is_in_the_table(self, function: Callable[..., Any]) -> None:
         documented = {row[0] for row in rows(self.PAGE)}
 
-        assert set(inspect.signature(service.tasks.task).parameters) <= documented
+        assert set(inspect.signature(function).parameters) <= documented
 
 
 class TestErrors:
