@@ -72,14 +72,20 @@ def check() -> None:
         for name in type(settings).model_fields
     ]
     print_table(("variable", "value", "from"), rows)
-    click.echo(f"\nall is well; tasks: {len(registry.plain_tasks())}, resources: {resources.count()}")
+    counts = {
+        "tasks": len(registry.plain_tasks()),
+        "pipelines": len(registry.pipelines()),
+        "resources": resources.count(),
+    }
+    click.echo("\nall is well; " + ", ".join(f"{name}: {count}" for name, count in counts.items()))
 
 
 @main.command()
 def tasks() -> None:
-    """List the registered tasks: name, arguments, CPU slots, timeout in seconds, description.
+    """List the registered tasks and pipelines.
 
-    The pipelines follow, with the stages in place of the slots: x2 says how many processes one has.
+    Of a task: name, arguments, CPU slots, timeout in seconds, description. The pipelines follow, with the
+    stages in place of the slots: x2 says how many processes one has.
     """
     with explained():
         _load()

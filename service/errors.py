@@ -11,6 +11,7 @@
     |   |   `-- RunnerLost        so did the runner that had the job
     |   |-- MemoryLimitExceeded   it asked for more memory than a pool process may have
     |   |-- NotSerializable       what it returned, or was given, can't travel between processes
+    |   |   `-- ResultNotJson     what it returned has no form in JSON
     |   |-- StageFailed           a stage of a pipeline has no result for an item; its cause is one of these
     |   `-- Cancelled             somebody stopped it
     |-- Abandoned                 nobody wants the outcomes any more
@@ -90,8 +91,9 @@ class DeadlineExceeded(CallError):
     def __init__(self, limit: float, *, started: bool) -> None:
         """``limit`` is the time it had, in seconds; ``started`` tells whether it ever ran."""
         what = "ran past its limit" if started else "was not started within its limit"
-        super().__init__(f"the call {what} of {limit:.3g} s")
-        self.limit = limit
+        # Who notices that the time was over before it began has a little less than none.
+        self.limit = max(0.0, limit)
+        super().__init__(f"the call {what} of {self.limit:.3g} s")
         self.started = started
 
 
@@ -133,9 +135,29 @@ class NotSerializable(CallError):
 
     def __init__(self, what: str, reason: str) -> None:
         """``what`` is ``"result"`` or ``"arguments"``."""
-        super().__init__(f"the {what} can't be sent between processes: {reason}")
         self.what = what
         self.reason = reason
+        super().__init__(f"{self.complaint}: {reason}")
+
+    @property
+    def complaint(self) -> str:
+        """What can't be done, without the reason: that may be a text of code of the task's own."""
+        return f"the {self.what} can't be sent between processes"
+
+
+class ResultNotJson(NotSerializable):
+    """A result has no form in JSON."""
+
+    complaint = "the result has no form in JSON"
+
+    def __init__(self, reason: str) -> None:
+        """``reason`` is the name of an exception, and its text."""
+        super().__init__("result", reason)
+
+    @classmethod
+    def because(cls, error: Exception) -> ResultNotJson:
+        """Say what was in the way."""
+        return cls(f"{type(error).__name__}: {error}")
 
 
 class StageFailed(CallError):

@@ -59,16 +59,21 @@ def contract(name: str) -> Contract:
 
 def task(name: str) -> Contract:
     """Return the contract of the task that the request is about, or raise ``TaskNotFound``."""
-    return _found(name, tasks(), _no_task)
+    return _found(name, tasks(), lambda name: no_task(name, contracts()))
 
 
 def pipeline(name: str) -> Contract:
     """Return the contract of the pipeline that the request is about, or raise ``PipelineNotFound``."""
-    return _found(name, pipelines(), PipelineNotFound)
+    return _found(name, pipelines(), _no_pipeline)
 
 
-def _no_task(name: str) -> TaskNotFound:
-    return TaskNotFound(name, f"it is a pipeline: /v1/pipelines/{name}" if name in pipelines() else "")
+def no_task(name: str, known: Mapping[str, Contract]) -> TaskNotFound:
+    """Say that there is no task of that name, and where its pipeline is if one is ``known``."""
+    return TaskNotFound(name, f"it is a pipeline: /v1/pipelines/{name}" if name in known else "")
+
+
+def _no_pipeline(name: str) -> PipelineNotFound:
+    return PipelineNotFound(name, f"it is a task: /v1/tasks/{name}" if name in tasks() else "")
 
 
 def _found(name: str, among: Mapping[str, Contract], error: Callable[[str], EverycoreError]) -> Contract:

@@ -32,7 +32,7 @@ def run(
     if wishes.wait is not None:
         job = job_waits.for_end_if_possible(job, _seconds(wishes.wait))
     if wishes.wait is not None and job.state.is_final:
-        response = _answer(job)
+        response = _answer(contract, job)
         response.headers["Location"] = job_documents.href_of_job(job.id)
     else:
         # Also one that was there before: here, 200 is what has the result.
@@ -46,10 +46,10 @@ def _seconds(wait: int) -> float:
     return min(wait, requests.settings().request_timeout_max) - requests.trace().total
 
 
-def _answer(job: Job) -> Response:
+def _answer(contract: Contract, job: Job) -> Response:
     """Answer as a plain call would."""
     if job.state is State.SUCCEEDED:
-        return _result(job)
+        return _result(contract, job)
     if job.state is State.CANCELLED:
         raise Cancelled
     if job.state is State.EXPIRED:
@@ -57,14 +57,21 @@ def _answer(job: Job) -> Response:
     return _problem(job.error or {})
 
 
-def _result(job: Job) -> Response:
+def _result(contract: Contract, job: Job) -> Response:
     payload = store().result(job.id)
     if payload is None:
         raise JobNotFound(job.id)  # it has just been deleted
     if payload.media_type != results.JSON:
         return Response(payload.content, content_type=payload.media_type)
-    head = dumps({"task": job.task, "timing": _timing(job)})
-    return Response(with_encoded(head, "result", payload.content), content_type=results.JSON)
+    head: dict[str, Any] = {"task": job.task, "timing": _timing(job)}
+    if contract.task.pipeline is not None:
+        head["skipped"] = _skipped(job)
+    return Response(with_encoded(dumps(head), "result", payload.content), content_type=results.JSON)
+
+
+def _skipped(job: Job) -> int:
+    """Return how many items a pipeline has left out."""
+    return sum(stage["skipped"] for stage in (job.progress or {}).get("stages", ()))
 
 
 def _timing(job: Job) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.api import problems
-from service.api.problems import BodyTooSlow, ResultNotJson, TooLate
+from service.api.problems import BodyTooSlow, TooLate
 from service.api.requests import Trace
 from service.api.results import dumps
 from service.engine.base import Call, Outcome, Outcomes, Timing
-from service.errors import Cancelled, EverycoreError
+from service.errors import Cancelled, EverycoreError, ResultNotJson
 from service.tasks.contract import Contract
 
 #: Items between two looks at the clock, and seconds after which those not looked at are given up.

@@ -8,7 +8,7 @@ application/x-ndjson   as a body, an item a line, read as needed; as an answer (
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from service.api.many import Item, Listed, Many
 from service.api.problems import WrongMediaType
 from service.api.results import dumps
 from service.engine.base import Call, Feed, Outcome
-from service.errors import EverycoreError, TaskNotFound
+from service.errors import EverycoreError
 from service.tasks import strict_json
 from service.tasks.contract import Contract, InvalidArguments, MalformedJson
 
@@ -70,12 +70,12 @@ def batch() -> Response:
     if (media_type := request.mimetype or JSON) != JSON:
         raise WrongMediaType(media_type, [JSON])
     body = _members("batch", read_body(request, int(requests.settings().max_body), deadline), "calls")
-    contracts = calls.tasks()
+    contracts = calls.contracts()
     many = _many(Listed(body["calls"], lambda given: _call(given, contracts)), body["on_error"], deadline)
     return _answer({}, many, _all(many), deadline)
 
 
-def _call(given: Any, contracts: Any) -> Item | EverycoreError:
+def _call(given: Any, contracts: Mapping[str, Contract]) -> Item | EverycoreError:
     if (
         not isinstance(given, dict)
         or not isinstance(given.get("task"), str)
@@ -83,9 +83,9 @@ def _call(given: Any, contracts: Any) -> Item | EverycoreError:
     ):
         said = [{"loc": [], "msg": 'a call is {"task": name, "args": {…}}'}]
         return InvalidArguments("batch", said)
-    contract: Contract | None = contracts.get(given["task"])
-    if contract is None:
-        return TaskNotFound(given["task"])
+    contract = contracts.get(given["task"])
+    if contract is None or contract.task.pipeline is not None:
+        return calls.no_task(given["task"], contracts)
     return Item(contract, to_json(given.get("args", {})))
 
 

@@ -44,6 +44,11 @@ def readyz() -> Response:
     ready = bool(calls.contracts()) and state == "running"
     store: StoreCheck = current_app.extensions["everycore.store_check"]
     # Without the store there are no jobs, but tasks run: no reason to send all requests elsewhere.
-    checks = {"tasks": len(calls.tasks()), "engine": state, "store": store.state()}
+    checks = {
+        "tasks": len(calls.tasks()),
+        "pipelines": len(calls.pipelines()),
+        "engine": state,
+        "store": store.state(),
+    }
     status = "ready" if ready else "unavailable"
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)

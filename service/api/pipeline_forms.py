@@ -133,7 +133,7 @@ class Raw:
     def item(self, value: Any) -> bytes:
         """Return a result; raises ``TaskFailed`` for one that is not bytes."""
         if not isinstance(value, bytes | bytearray | memoryview):
-            said = f"the last stage gave {type(value).__name__}, and the pipeline promises {self.media_type}"
+            said = f"it gave {type(value).__name__}, and the pipeline promises {self.media_type}"
             raise TaskFailed("TypeError", said)
         return bytes(value)
 

@@ -13,9 +13,9 @@ from flask import Response, request
 
 from service.api import problems, streaming
 from service.api.pipeline_forms import Form
-from service.api.problems import ResultNotJson
 from service.api.requests import trace
-from service.errors import EverycoreError, StageFailed
+from service.engine.problems import is_invalid_input, members_of
+from service.errors import EverycoreError, ResultNotJson, StageFailed, TaskFailed, cause_of
 from service.pipelines.report import StageReport
 from service.pipelines.run import Item, PipelineRun, Skipped
 from service.telemetry.logs import get_logger
@@ -26,9 +26,9 @@ NOTED, NUMBERED = 10, 1000
 _log = get_logger()
 
 
-def respond(run: PipelineRun, form: Form) -> Response:
-    """Answer with the results of a run; an error before the first raises."""
-    stream = Stream(run, form)
+def respond(run: PipelineRun, form: Form, stage: str) -> Response:
+    """Answer with the results of a run, which its last ``stage`` gives; an error before the first raises."""
+    stream = Stream(run, form, stage)
     try:
         return streaming.response(stream.pieces(), form.media_type, run, stream.close)
     except BaseException:
@@ -39,10 +39,11 @@ def respond(run: PipelineRun, form: Form) -> Response:
 class Stream:
     """What came of one run, piece by piece."""
 
-    def __init__(self, run: PipelineRun, form: Form) -> None:
-        """Send nothing yet."""
+    def __init__(self, run: PipelineRun, form: Form, stage: str) -> None:
+        """Send nothing yet; ``stage`` is the last one's name."""
         self._run = run
         self._form = form
+        self._stage = stage
         # Pieces are made when the request's own context has ended.
         self._trace = trace()
         self._environ = request.environ
@@ -68,7 +69,7 @@ class Stream:
             self._run.close()
             if not has_begun:
                 raise  # there is a status to say it with
-            problems.note(error)
+            _note(error)
             problem = problems.describe(error)
             self._environ["everycore.problem"] = problem.kind.slug
             yield self._form.error(error, problem.document())
@@ -91,15 +92,17 @@ class Stream:
             return self._left_out(result.error)
         try:
             piece = self._form.item(result.value)
+        except TaskFailed as error:
+            raise StageFailed(self._stage, result.number, error) from error
         except (ValueError, TypeError, RecursionError) as error:
-            raise ResultNotJson.because(error) from error
+            raise StageFailed(self._stage, result.number, ResultNotJson.because(error)) from error
         self._items += 1
         return piece
 
     def _left_out(self, error: StageFailed) -> bytes:
         self._skipped += 1
         if self._skipped <= NOTED:
-            problems.note(error)
+            _note(error)
         if self._skipped <= NUMBERED:
             self._numbers.append(error.item)
         return self._form.skipped(problems.describe(error).document())
@@ -117,6 +120,13 @@ class Stream:
             "cpu": sum(stage.cpu for stage in stages),
             "stages": [_report(stage) for stage in stages],
         }
+
+
+def _note(error: EverycoreError) -> None:
+    """Log an error; bad input, too: a client that gets bytes is not told of it."""
+    if is_invalid_input(error):
+        _log.warning("input can't be used", error=str(cause_of(error)), **members_of(error))
+    problems.note(error)
 
 
 def _report(stage: StageReport) -> dict[str, Any]:

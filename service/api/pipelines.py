@@ -12,11 +12,11 @@ from flask import Blueprint, Response, request, url_for
 
 from service.api import calls, job_calls, pipeline_streams, requests, results
 from service.api.admission import admitted
-from service.api.arguments import accepted, fitting, payload_of, read_arguments
+from service.api.arguments import Given, accepted, fitting, payload_of, read_arguments
 from service.api.job_headers import idempotency_key, preferences
 from service.api.pipeline_forms import form_for
 from service.api.problems import InvalidRequest
-from service.tasks.contract import Contract
+from service.tasks.contract import Contract, InvalidArguments
 from service.tasks.pipelines import Pipeline, Step
 
 bp = Blueprint("pipelines", __name__, url_prefix="/v1/pipelines")
@@ -47,12 +47,14 @@ def run(name: str) -> Response:
     skip = _skips()
     limit = int(requests.settings().max_body)
     given = read_arguments(contract, request, limit, deadline, reserved=("on_error",))
-    arguments = fitting(contract, given)
+    arguments = _fitting(contract, given)
     if wishes.wants_job:
         return job_calls.run(contract, payload_of(given), wishes, key, skip=skip)
     pipeline = pipeline_of(contract)
     return pipeline_streams.respond(
-        calls.run_pipeline(pipeline, arguments, deadline, skip=skip), form_for(pipeline)
+        calls.run_pipeline(pipeline, arguments, deadline, skip=skip),
+        form_for(pipeline),
+        pipeline.steps[-1].name,
     )
 
 
@@ -60,6 +62,17 @@ def pipeline_of(contract: Contract) -> Pipeline:
     """Return the pipeline that a contract is of."""
     assert contract.task.pipeline is not None
     return contract.task.pipeline
+
+
+def _fitting(contract: Contract, given: Given) -> dict[str, Any]:
+    """Return the producer's arguments, and say of ``on_error``, which no producer takes, where it belongs."""
+    try:
+        return fitting(contract, given)
+    except InvalidArguments as error:
+        for said in error.errors:
+            if said["loc"] == ["on_error"]:
+                said["msg"] = "it belongs into the query: ?on_error=skip"
+        raise
 
 
 def _skips() -> bool:

@@ -32,9 +32,9 @@ class RequestError(errors.EverycoreError):
 class PipelineNotFound(RequestError):
     """No pipeline is registered under that name."""
 
-    def __init__(self, name: str) -> None:
-        """Keep the name that was asked for."""
-        super().__init__(f"there is no pipeline {name!r}")
+    def __init__(self, name: str, hint: str = "") -> None:
+        """Keep the name that was asked for; ``hint`` says what there is instead."""
+        super().__init__(f"there is no pipeline {name!r}" + f"; {hint}" * bool(hint))
         self.name = name
 
 
@@ -158,19 +158,6 @@ class NoResult(RequestError):
         super().__init__(f"job {job} is {state} and has no result")
 
 
-class ResultNotJson(errors.EverycoreError):
-    """The task's result has no form in JSON."""
-
-    reason = ""
-
-    @classmethod
-    def because(cls, error: Exception) -> ResultNotJson:
-        """Say what was in the way; the text may be of code of the task's own, so the log alone has it."""
-        found = cls(f"the result has no form in JSON ({type(error).__name__}); the log has more")
-        found.reason = str(error)
-        return found
-
-
 TABLE: dict[type[Exception], Kind] = KINDS | {
     MalformedJson: Kind(400, "malformed-json", "The body is not JSON"),
     MalformedBody: Kind(400, "malformed-body", "The body can't be read"),
@@ -198,7 +185,7 @@ TABLE: dict[type[Exception], Kind] = KINDS | {
     http.RequestHeaderFieldsTooLarge: Kind(431, "header-too-large", "The header is too large"),
     StoreUnavailable: Kind(503, "store-unavailable", "The store of jobs can't be used now"),
     errors.RunnerLost: KINDS[errors.TaskCrashed],
-    ResultNotJson: KINDS[errors.NotSerializable],
+    errors.ResultNotJson: KINDS[errors.NotSerializable],
     TooLate: KINDS[errors.DeadlineExceeded],
     http.InternalServerError: KINDS[Exception],
 }
@@ -269,8 +256,8 @@ def note(error: Exception) -> None:
     if isinstance(error, errors.TaskFailed):
         if not is_invalid_input(error):
             _log.warning("task failed", error=str(error), traceback=error.traceback, **where)
-    elif isinstance(error, ResultNotJson):
-        _log.warning("result has no form in JSON", error=error.reason)
+    elif isinstance(error, errors.ResultNotJson):
+        _log.warning("result has no form in JSON", error=error.reason, **where)
     elif isinstance(error, errors.ConfigurationError):
         _log.error("what the tasks need can't be loaded", error=str(error))
     elif isinstance(error, StoreUnavailable):

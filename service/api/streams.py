@@ -14,11 +14,10 @@ from flask import Response, request
 
 from service.api import calls, problems, streaming
 from service.api.many import timing_of
-from service.api.problems import ResultNotJson
 from service.api.requests import Trace, trace
 from service.api.results import dumps
 from service.engine.base import Call, Outcomes, Timing
-from service.errors import EverycoreError
+from service.errors import EverycoreError, ResultNotJson
 from service.tasks.registry import Task
 
 JSON, NDJSON, EVENTS = "application/json", "application/x-ndjson", "text/event-stream"

@@ -18,8 +18,8 @@ from service.api.admission import admitted
 from service.api.arguments import accepted, fitting, payload_of, read_arguments
 from service.api.job_headers import idempotency_key, preferences
 from service.api.many import timing_of
-from service.api.problems import ResultNotJson
 from service.engine.base import Outcome
+from service.errors import ResultNotJson
 from service.tasks.contract import Contract
 
 bp = Blueprint("tasks", __name__, url_prefix="/v1/tasks")

@@ -65,7 +65,7 @@ def detail_of(error: Exception) -> str:
         return "what the tasks need can't be loaded; the log has more"
     if isinstance(error, errors.NotSerializable):
         cause = error.reason.partition(":")[0]
-        return f"the {error.what} can't be sent between processes ({cause}); the log has more"
+        return f"{error.complaint} ({cause}); the log has more"
     return str(error)
 
 

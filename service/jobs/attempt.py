@@ -8,7 +8,7 @@ from typing import Any
 
 from service.engine.base import Call, Event, Outcome
 from service.engine.problems import document_of
-from service.errors import EverycoreError, NotSerializable, TaskFailed, cause_of
+from service.errors import EverycoreError, NotSerializable, ResultNotJson, TaskFailed, cause_of
 from service.jobs import arguments, plain
 from service.jobs.claims import Claim, Line, Settlement, given_back
 from service.jobs.model import Payload, State
@@ -153,7 +153,7 @@ class Attempt:
         try:
             return Payload(arguments.JSON, dumps(value))
         except Exception as error:  # code of the user's runs here
-            raise NotSerializable("result", f"{type(error).__name__}: {error}") from error
+            raise ResultNotJson.because(error) from error
 
     def _media_type(self) -> str:
         try:

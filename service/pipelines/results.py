@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from service.errors import NotSerializable, StageFailed, TaskFailed
+from service.errors import NotSerializable, ResultNotJson, StageFailed, TaskFailed
 from service.pipelines.run import Item
 from service.tasks.pipelines import Pipeline
 from service.tasks.strict_json import Encoded, dumps
@@ -73,8 +73,7 @@ class Listed:
         try:
             encoded = dumps(item.value)
         except Exception as error:  # code of the user's runs here
-            cause = NotSerializable("result", f"{type(error).__name__}: {error}")
-            raise StageFailed(self._stage, item.number, cause) from error
+            raise StageFailed(self._stage, item.number, ResultNotJson.because(error)) from error
         if self.count:
             encoded = b"," + encoded
         check_size(len(self._content) + len(encoded) + len(b"]"), self._most)

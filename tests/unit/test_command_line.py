@@ -58,7 +58,9 @@ def test_each_command_and_each_of_its_options_is_explained(path, option):
 
 
 def test_it_is_a_program(service):
-    assert service("--help").stdout.startswith("Usage: python -m service [OPTIONS] COMMAND")
+    said = service("--help").stdout
+    assert said.startswith("Usage: python -m service [OPTIONS] COMMAND")
+    assert re.search("^  tasks +List the registered tasks and pipelines.$", said, re.MULTILINE)
 
 
 def test_check_prints_values_and_where_they_come_from(service, tmp_path):
@@ -74,6 +76,9 @@ def test_check_prints_values_and_where_they_come_from(service, tmp_path):
     assert rows["SERVICE_BIND"] == ["127.0.0.1:8000", "default"]
     assert rows["SERVICE_MEMORY_LIMIT"] == ["1.0GiB", "environment"]
     assert rows["SERVICE_TASK_MODULES"] == ["json", "environment"]
+    assert re.search(
+        "^all is well; tasks: [1-9][0-9]*, pipelines: [1-9], resources: 0$", result.stdout, re.MULTILINE
+    )
     assert (result.returncode, result.stderr) == (0, "")
 
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from service.errors import StageFailed, TaskCrashed, TaskFailed, cause_of
+from service.errors import DeadlineExceeded, StageFailed, TaskCrashed, TaskFailed, cause_of
 
 
 def test_a_failure_of_a_task_keeps_its_facts_on_the_way() -> None:
@@ -54,3 +54,11 @@ def test_its_cause_is_what_went_wrong() -> None:
 
     assert cause_of(StageFailed("parse", 3, crash)) is crash
     assert cause_of(crash) is crash
+
+
+@pytest.mark.parametrize(("limit", "said"), [(0.25, "0.25 s"), (0.0, "0 s"), (-0.000667, "0 s")])
+def test_nobody_has_less_than_no_time(limit: float, said: str) -> None:
+    error = DeadlineExceeded(limit, started=False)
+
+    assert str(error) == f"the call was not started within its limit of {said}"
+    assert error.limit == max(0.0, limit)

@@ -213,6 +213,7 @@ SCHEMAS: dict[str, Schema] = {
         status={"enum": ["ready", "unavailable"]},
         checks=object_of(
             tasks={"type": "integer"},
+            pipelines={"type": "integer"},
             engine={"enum": ["running", "loading", "stopping"]},
             store={"enum": ["ready", "unavailable"], "description": "Of jobs; tasks run without it."},
         ),

@@ -152,7 +152,12 @@ def _results(contract: Contract, pipeline: Pipeline, schemas: dict[str, Schema])
     )
     streamed["required"] = ["pipeline", "results", "skipped"]
     streamed["oneOf"] = [{"required": ["summary"]}, {"required": ["error"]}]
-    of_job = object_of(task={"const": pipeline.name}, result=results, timing=ref("Timing"))
+    of_job = object_of(
+        task={"const": pipeline.name},
+        timing=ref("Timing"),
+        skipped=_COUNT | {"description": "Items that were left out."},
+        result=results,
+    )
     lines = {media_type: {"schema": _STREAMED} for media_type in (streams.NDJSON, streams.EVENTS)}
     return lines | json_content({"anyOf": [streamed, of_job]})
 

@@ -62,6 +62,8 @@ def shout(letter: bytes) -> bytes:
         raise RuntimeError("secret plan failed")
     if letter == b"?":
         return cast("bytes", "?")
+    if letter == b"#":
+        raise InvalidInput("no letter")
     return letter.strip().upper()
 
 

@@ -155,7 +155,8 @@ class TestPipeline:
 
         content = operation["responses"]["200"]["content"]
         assert list(content) == ["application/x-ndjson", "text/event-stream", "application/json"]
-        streamed, _ = content["application/json"]["schema"]["anyOf"]
+        streamed, of_job = content["application/json"]["schema"]["anyOf"]
+        assert set(of_job["required"]) == {"task", "timing", "skipped", "result"}
         assert streamed["properties"]["results"]["items"] == {"type": "integer"}
         assert {"200", "202", "400", "408", "413", "415", "422", "500", "503", "504", "507"} <= set(
             operation["responses"]

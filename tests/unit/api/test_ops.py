@@ -27,7 +27,9 @@ def test_a_running_service_is_alive_and_ready(client: FlaskClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.get_json()["status"] == "ready"
-    assert answer.get_json()["checks"]["tasks"] >= 3
+    assert answer.get_json()["checks"]["tasks"] == len(client.get("/v1/tasks").get_json()["tasks"])
+    pipelines = client.get("/v1/pipelines").get_json()["pipelines"]
+    assert answer.get_json()["checks"]["pipelines"] == len(pipelines) >= 3
     assert answer.get_json()["checks"]["store"] == "ready"
 
 

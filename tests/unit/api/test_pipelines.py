@@ -18,11 +18,15 @@ from service.api.streaming import BrokenOff
 from service.engine.fake import FakeEngine
 from service.engine.local import LocalEngine
 from service.errors import TaskCrashed
+from service.jobs.database import Database
+from service.jobs.model import Payload, State
 from service.jobs.store import Store
+from tests.unit.api.job_runs import HandRunner, meanwhile, wait_until
 from tests.unit.api.pipeline_tasks import BROKEN, DEADLY, NAN, SECRET, SLOW, UNFIT
 
 MODULE = "tests.unit.api.pipeline_tasks"
 NUMBERS, TOTAL, SHOUT = (f"/v1/pipelines/unit.{name}" for name in ("numbers", "total", "shout"))
+UNSENDABLE = "/problems/result-not-serializable"
 NDJSON, EVENTS, JSON = "application/x-ndjson", "text/event-stream", "application/json"
 
 
@@ -137,6 +141,17 @@ class TestDescription:
             for answer in (still.get(url), still.post(url, json={})):
                 assert answer.status_code == 404
                 assert answer.get_json()["type"] in ("/problems/pipeline-not-found", "/problems/not-found")
+
+    def test_whoever_takes_one_for_the_other_is_told_where_it_is(self, still: FlaskClient) -> None:
+        calls = {"calls": [{"task": "unit.numbers"}, {"task": "nothing"}]}
+        pipeline, nothing = still.post("/v1/batch", json=calls).get_json()["results"]
+        assert pipeline["error"]["detail"].endswith(f"no task 'unit.numbers'; it is a pipeline: {NUMBERS}")
+        assert nothing["error"]["detail"] == "there is no task 'nothing'"
+
+        task, nothing = (still.get(f"/v1/pipelines/{name}") for name in ("sum_of_squares", "nothing"))
+        said = "there is no pipeline 'sum_of_squares'; it is a task: /v1/tasks/sum_of_squares"
+        assert task.get_json()["detail"] == said
+        assert nothing.get_json()["detail"] == "there is no pipeline 'nothing'"
 
 
 class TestForms:
@@ -288,6 +303,17 @@ class TestBody:
         assert (answer.status_code, answer.get_json()["type"]) == (422, "/problems/validation")
         assert [error["loc"] for error in answer.get_json()["errors"]] == [[wrong]]
 
+    def test_what_to_do_with_errors_stands_in_the_query_alone(self, still: FlaskClient) -> None:
+        form = {"data": (io.BytesIO(b"ab"), "a.txt"), "on_error": "skip"}
+        for answer in (
+            still.post(NUMBERS, json={"items": [], "on_error": "skip"}),
+            still.post(SHOUT, data=form),
+        ):
+            document = answer.get_json()
+            assert (answer.status_code, document["type"]) == (422, "/problems/validation")
+            hint = {"loc": ["on_error"], "msg": "it belongs into the query: ?on_error=skip"}
+            assert document["errors"] == [hint]
+
     def test_a_timeout_that_is_none_is_refused(self, still: FlaskClient) -> None:
         answer = still.post(NUMBERS, json={"items": []}, headers={"Request-Timeout": "-1"})
 
@@ -354,20 +380,46 @@ class TestErrors:
         assert entries(out, "request")[-1]["problem"] == "task-failed"
 
     def test_a_result_without_a_form_in_json_ends_the_answer(
-        self, client: FlaskClient, tmp_path: Path
+        self, client: FlaskClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         body = {"items": [1, NAN, 2], "mark": str(tmp_path / "go")}
         answer = client.post(NUMBERS, json=body)
         (tmp_path / "go").touch()
         *_, last = lines(answer)
-        assert last["error"]["type"] == "/problems/result-not-serializable"
+        problem = last["error"]
+        assert (problem["type"], problem["stage"], problem["item"]) == (UNSENDABLE, "work", 1)
+        assert problem["detail"].startswith(
+            "stage 'work', item 1: the result has no form in JSON (ValueError)"
+        )
+        (entry,) = entries(capsys.readouterr().out, "result has no form in JSON")
+        assert (entry["stage"], entry["item"]) == ("work", 1)
 
         answer = client.post(NUMBERS, json={"items": [NAN]})
-        assert (answer.status_code, answer.get_json()["type"]) == (500, "/problems/result-not-serializable")
+        assert (answer.status_code, answer.get_json()["type"]) == (500, UNSENDABLE)
+        assert (answer.get_json()["stage"], answer.get_json()["item"]) == ("work", 0)
 
-    @pytest.mark.parametrize("end", [b"!", b"?"])
-    def test_bytes_break_off(
-        self, client: FlaskClient, end: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize(
+        ("end", "problem", "event", "error"),
+        [
+            (b"!", "task-failed", "task failed", "RuntimeError: secret plan failed"),
+            (
+                b"?",
+                "task-failed",
+                "task failed",
+                "TypeError: it gave str, and the pipeline promises text/plain",
+            ),
+            (b"#", "invalid-input", "input can't be used", "InvalidInput: no letter"),
+        ],
+    )
+    def test_bytes_break_off_and_the_log_says_why(
+        self,
+        client: FlaskClient,
+        end: bytes,
+        problem: str,
+        event: str,
+        error: str,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         url = f"{SHOUT}?mark={tmp_path}/go"
         answer = client.post(url, data=b"a" + end, content_type="text/plain")
@@ -379,18 +431,36 @@ class TestErrors:
         with pytest.raises(BrokenOff):
             b"".join(pieces)
         answer.close()
-        assert entries(capsys.readouterr().out, "request")[-1]["problem"] == "task-failed"
+        out = capsys.readouterr().out
+        assert entries(out, "request")[-1]["problem"] == problem
+        (entry,) = entries(out, event)
+        assert (entry["level"], entry["stage"], entry["item"]) == ("warning", "shout", 1)
+        assert entry["error"].startswith(error)
 
     def test_bytes_that_have_not_begun_have_a_problem_instead(self, client: FlaskClient) -> None:
         answer = client.post(SHOUT, data=b"!", content_type="text/plain")
 
         assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
 
+    def test_bytes_that_are_none_are_told_with_their_stage(self, client: FlaskClient) -> None:
+        answer = client.post(SHOUT, data=b"?", content_type="text/plain")
+
+        document = answer.get_json()
+        assert (answer.status_code, document["type"]) == (500, "/problems/task-failed")
+        assert (document["stage"], document["item"]) == ("shout", 0)
+
     def test_the_deadline_of_the_request_holds(self, client: FlaskClient, tmp_path: Path) -> None:
         body = {"items": [1, 2], "mark": str(tmp_path / "never")}
         *_, last = lines(client.post(NUMBERS, json=body, headers={"Request-Timeout": "1"}))
 
         assert last["error"]["type"] == "/problems/deadline-exceeded"
+
+    def test_a_deadline_that_has_passed_already_is_none_below_zero(self, client: FlaskClient) -> None:
+        answer = client.post(NUMBERS, json={"items": [1]}, headers={"Request-Timeout": "0.000001"})
+
+        document = answer.get_json()
+        assert (answer.status_code, document["type"]) == (504, "/problems/deadline-exceeded")
+        assert "-" not in document["detail"]
 
 
 class TestSkip:
@@ -416,10 +486,16 @@ class TestSkip:
         ]
         assert (summary["items"], summary["skipped"]) == (3, 2)
 
-    def test_bytes_go_on_without_it(self, client: FlaskClient) -> None:
-        answer = client.post(f"{SHOUT}?on_error=skip", data=b"!a!b", content_type="text/plain")
+    def test_bytes_go_on_without_it(self, client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
+        answer = client.post(f"{SHOUT}?on_error=skip", data=b"!a#b", content_type="text/plain")
 
         assert answer.data == b"AB"
+        # And the log alone tells why
+        out = capsys.readouterr().out
+        (failed,), (unfit,) = entries(out, "task failed"), entries(out, "input can't be used")
+        assert (failed["stage"], failed["item"]) == ("shout", 0)
+        assert (unfit["stage"], unfit["item"]) == ("shout", 2)
+        assert unfit["error"] == "InvalidInput: no letter"
 
     def test_a_producer_that_fails_ends_the_run_all_the_same(
         self, client: FlaskClient, tmp_path: Path
@@ -441,6 +517,7 @@ class TestSkip:
         assert len(document["skipped"]) == MAX_SKIPPED
         out = capsys.readouterr().out
         assert len(entries(out, "task failed")) == NOTED
+        assert entries(out, "input can't be used") == []
         (told,) = entries(out, "items were left out")
         assert (told["task"], told["skipped"]) == ("unit.numbers", len(items))
         assert sorted(told["items"]) == list(range(NUMBERED))
@@ -457,6 +534,23 @@ class TestJob:
         assert answers[0].headers["Location"] == answers[1].headers["Location"]
         assert answers[0].get_json()["task"] == "unit.numbers"
         assert store.counts() == {"queued": 1}
+
+    @pytest.mark.parametrize("skipped", [0, 3])
+    def test_whoever_waits_is_told_how_many_were_left_out(
+        self, still: FlaskClient, store: Store, database: Database, skipped: int
+    ) -> None:
+        runner = HandRunner(database)
+        url, stages = f"{NUMBERS}?on_error=skip", [{"skipped": 0}, {"skipped": skipped}]
+        with meanwhile(
+            lambda: still.post(url, json={"items": [1]}, headers={"Prefer": "wait=30"})
+        ) as waiting:
+            wait_until(store.counts)
+            (claim,) = runner.claim()
+            runner.settle(claim, State.SUCCEEDED, Payload(JSON, b"[1]"), progress={"stages": stages})
+            document = waiting.result(10).get_json()
+
+        assert document.keys() == {"task", "timing", "skipped", "result"}
+        assert (document["skipped"], document["result"]) == (skipped, [1])
 
     def test_it_can_be_submitted(self, still: FlaskClient) -> None:
         answer = still.post("/v1/jobs", json={"task": "unit.numbers", "args": {"items": [1]}})

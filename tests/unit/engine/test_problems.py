@@ -34,6 +34,15 @@ def test_a_stage_is_judged_by_its_cause_and_says_where_it_was(
     assert "secret" not in str(document)
 
 
+def test_what_has_no_form_in_json_is_said_without_the_text_of_an_error() -> None:
+    error = errors.ResultNotJson.because(ValueError("secret"))
+
+    document = document_of(error)
+    assert document["type"] == "/problems/result-not-serializable"
+    assert document["detail"] == "the result has no form in JSON (ValueError); the log has more"
+    assert str(error) == "the result has no form in JSON: ValueError: secret"
+
+
 def test_without_an_item_there_is_none() -> None:
     document = document_of(StageFailed("read", None, errors.TaskCrashed(7, -11)))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import NotSerializable, StageFailed, TaskFailed
+from service.errors import NotSerializable, ResultNotJson, StageFailed, TaskFailed
 from service.pipelines.results import Joined, Listed, Results
 from service.pipelines.run import Item
 from service.tasks.strict_json import Encoded, dumps
@@ -71,7 +71,7 @@ def test_what_has_no_form_in_json_is_named(value: Any) -> None:
         listed([1, 2, value])
 
     assert (raised.value.stage, raised.value.item) == ("last", 2)
-    assert isinstance(raised.value.cause, NotSerializable)
+    assert isinstance(raised.value.cause, ResultNotJson)
 
 
 def test_what_is_no_bytes_is_named() -> None:

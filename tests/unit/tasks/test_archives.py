@@ -10,7 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -68,13 +68,17 @@ def test_folders_and_hidden_files_are_passed_over() -> None:
         "..",
         "a\\..\\b.txt",
         "\\a.txt",
-        "C:\\a.txt",
-        "c:a.txt",
         "//a",
     ],
 )
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="leads out of the archive"):
+        list(files_of(archive({name: b"x"})))
+
+
+@pytest.mark.parametrize("name", ["C:\\a.txt", "c:a.txt", "a:b.jpg"])
+def test_names_that_begin_like_a_drive_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="begins like a drive"):
         list(files_of(archive({name: b"x"})))
 
 
@@ -255,6 +259,12 @@ class TestNames:
             ("", "_.jpg"),
             ("x" * 300 + ".png", "x" * 60 + ".jpg"),
             ("d/" * 100 + "a.png", "d/" * 7 + "a.jpg"),
+            ("CON.png", "_CON.jpg"),
+            ("a/aux.png", "a/_aux.jpg"),
+            ("nul/a.png", "_nul/a.jpg"),
+            ("Com1.b.png", "_Com1.b.jpg"),
+            ("lpt9 .png", "_lpt9 .jpg"),
+            ("console/com0.png", "console/com0.jpg"),
         ],
     )
     def test_are_like_the_ones_they_are_made_from(self, name: str, given: str) -> None:
@@ -266,6 +276,28 @@ class TestNames:
         given = [names.new(name, "jpg") for name in ["a.png", "a.gif", "A.PNG", "a-2.png", "b/a.png", "a"]]
 
         assert given == ["a.jpg", "a-2.jpg", "A-3.jpg", "a-2-2.jpg", "b/a.jpg", "a-4.jpg"]
+
+    @pytest.mark.parametrize(
+        ("texts", "given"),
+        [
+            (["d.jpg", "d.jpg/e.jpg", "D.jpg/f.jpg"], ["d.jpg", "d.jpg-2/e.jpg", "D.jpg-2/f.jpg"]),
+            (["x.jpg/y.jpg", "x"], ["x.jpg/y.jpg", "x-2.jpg"]),
+            (["a/b", "a/b.jpg/c/d", "a/b-2"], ["a/b.jpg", "a/b.jpg-2/c/d.jpg", "a/b-2.jpg"]),
+            (["a/X.jpg/y/z", "A/x.png"], ["a/X.jpg/y/z.jpg", "A/x-2.jpg"]),
+        ],
+    )
+    def test_are_of_a_file_or_of_a_folder(self, texts: list[str], given: list[str]) -> None:
+        names = Names()
+
+        assert [names.new(text, "jpg") for text in texts] == given
+
+    @given(st.lists(st.text(alphabet="aA/.-2jpg") | st.sampled_from(["a.jpg/a", "a", "a.jpg-2/a"])))
+    def test_can_be_unpacked_side_by_side(self, texts: list[str]) -> None:
+        names = Names()
+
+        given = [PurePosixPath(names.new(text, "jpg").casefold()) for text in texts]
+
+        assert set(given).isdisjoint(folder for name in given for folder in name.parents)
 
     @given(st.lists(st.text()))
     def test_lead_nowhere_else_and_can_be_told_apart(self, texts: list[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from service.tasks import InvalidInput, log_lines, registry, tallies
 from service.tasks.contract import InvalidArguments, build
 from service.tasks.log_rows import Example, LogStatistics, Numbers, Row
-from service.tasks.logs import MAX_EXAMPLE, MAX_KEY, log_statistics
+from service.tasks.logs import MAX_EXAMPLE, MAX_KEY, log_statistics, read_log
 from service.tasks.tallies import bucket_of, middle_of
 from service.tasks.testing import run_pipeline
 
@@ -45,6 +45,16 @@ def piece_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(log_lines, "PIECE", request.param)
     size: int = request.param
     return size
+
+
+def test_pieces_without_a_line_are_left_out_and_their_lines_numbered(piece_size: int) -> None:
+    blank = log_lines.PIECE
+    log = b"\n" * blank + b"what?\n" + b" \r\n" * blank
+
+    found = statistics(log)
+
+    assert (found.lines, found.first_unreadable) == (1, Example(blank + 1, "what?"))
+    assert len(list(read_log(log))) == 1
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["text", "gzip"])

@@ -6,7 +6,7 @@ import enum
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import (
     Annotated,
@@ -131,6 +131,11 @@ FITTING = [
     (dict[str, list[int]], dict[str, list[float]]),
     (tuple[str, int | None], tuple[str, float | None]),
     (np.float64, float),
+    # bytes
+    (bytearray, bytes),
+    (memoryview, bytes),
+    (list[bytearray], list[bytes]),
+    (bytes | bytearray, bytes | None),
     # unions and literals
     (int, int | str),
     (int | str, int | str | None),
@@ -228,7 +233,8 @@ UNFIT = [
     (str, list[str]),
     (str, Sequence[int]),
     (str, bytes),
-    (bytearray, bytes),
+    (bytes, bytearray),
+    (bytearray, str),
     (Mapping[str, int], dict[str, int]),
     (dict[str, int], dict[str, str]),
     (Box[int], Box[str]),
@@ -316,6 +322,40 @@ class TestWords:
     )
     def test_a_mismatch_names_both_steps_and_both_types(self, before: Step, after: Step, words: str) -> None:
         assert mismatch(before, after) == words
+
+    @pytest.mark.parametrize(
+        "takes",
+        [
+            list[int],
+            tuple[int, ...],
+            Sequence[int],
+            Collection[int] | None,
+            Iterator[int] | None,
+            Optional[Iterable[int]],  # noqa: UP045 - the older form
+            Generator[int, None, None],
+            Annotated[list[int], "all"],
+        ],
+    )
+    def test_a_stage_that_seems_to_want_all_items_is_told_how(self, takes: Any) -> None:
+        words = mismatch(step(Kind.PRODUCE, None, bool, "read"), step(Kind.EACH, takes, Any, "total"))
+
+        assert words.startswith("producer 'read' gives bool, but stage 'total' takes ")
+        assert words.endswith("; Iterator[int] would take all items")
+
+    @pytest.mark.parametrize(
+        ("kind", "takes"),
+        [
+            (Kind.EACH, list[int]),
+            (Kind.EACH, dict[str, int]),
+            (Kind.EACH, tuple[str, int]),
+            (Kind.EACH, bytes),
+            (Kind.WHOLE, list[str]),
+        ],
+    )
+    def test_one_that_could_not_have_them_so_is_not(self, kind: Kind, takes: Any) -> None:
+        words = mismatch(step(Kind.PRODUCE, None, str, "read"), step(kind, takes, Any, "total"))
+
+        assert "would take all items" not in words
 
     def test_types_of_one_name_are_told_apart(self) -> None:
         other = type("Line", (), {"__module__": "elsewhere"})

@@ -1,6 +1,7 @@
 """Registering pipelines, and what can't be one."""
 
 import functools
+import importlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
@@ -185,8 +186,8 @@ class TestRegistration:
     def test_its_description_is_the_producers_unless_it_has_one(self) -> None:
         assert Pipeline("it", count, double).description == "Count to n.\n\nNot further."
         assert registry.get("it").description == "Count to n.\n\nNot further."
-        Pipeline("it", count, double, description="Doubles.")
-        assert registry.get("it").description == "Doubles."
+        Pipeline("other", count, double, description="Doubles.")
+        assert registry.get("other").description == "Doubles."
 
     def test_defaults(self) -> None:
         pipeline = Pipeline("it", count, double)
@@ -222,11 +223,62 @@ class TestRegistration:
         assert registry.get("it").job == JobOptions(2, OSError, 0.5, 0, "after", "after")
         assert registry.get("it").schedule == Every(300.0)
 
-    def test_a_module_may_be_loaded_twice(self) -> None:
-        for processes in (1, 2):
-            Pipeline("it", count, Stage(double, processes=processes))
+    def test_the_same_one_may_be_registered_again(self) -> None:
+        first, second = (Pipeline("it", count, Stage(double, processes=2), retries=1) for _ in range(2))
 
-        assert registry.get("it").pipeline is not None
+        assert registry.get("it").pipeline is second is not first
+
+    def test_a_module_may_be_changed_and_loaded_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Given a module with a pipeline
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        code = (
+            "from collections.abc import Iterator\n"
+            "from service.tasks import Pipeline\n"
+            "def count() -> Iterator[int]:\n    yield 1\n"
+            "def double(number: int) -> int:\n    return 2 * number\n"
+        )
+        file = tmp_path / "everycore_changed.py"
+        file.write_text(f"{code}Pipeline('it', count, double)\n")
+        registry.load(["everycore_changed"])
+
+        # When it is loaded again with another option
+        file.write_text(f"{code}Pipeline('it', count, double, buffer=3)\n")
+        importlib.reload(sys.modules["everycore_changed"])
+
+        # Then the new one is there
+        found = registry.get("it").pipeline
+        assert found is not None
+        assert found.buffer == 3
+
+    @pytest.mark.parametrize(
+        ("stage", "options"),
+        [
+            (Stage(double, processes=2), {}),
+            (Stage(double, ordered=False), {}),
+            (Stage(double, cpu=0), {}),
+            (Stage(double, timeout=1), {}),
+            (Stage(double, name="twice"), {}),
+            (double, {"buffer": 2}),
+            (double, {"timeout": 2}),
+            (double, {"description": "Another one."}),
+            (double, {"retries": 2}),
+            (double, {"every": "5m"}),
+        ],
+    )
+    def test_the_same_functions_with_other_options_cannot_have_its_name(
+        self, stage: Any, options: dict[str, Any]
+    ) -> None:
+        first = Pipeline("it", count, double)
+
+        with pytest.raises(ConfigurationError) as caught:
+            Pipeline("it", count, stage, **options)
+
+        said = "pipeline 'it': 'it' is already registered, of the same functions with other options"
+        assert str(caught.value).endswith(said)
+        assert registry.get("it").pipeline is first
 
     @pytest.mark.parametrize("others", [(double, total), (triple,)])
     def test_another_one_cannot_have_its_name(self, others: Any) -> None:
@@ -358,9 +410,17 @@ class TestRefusals:
             (Stage(double, processes=1.0), "processes must be a whole number"),  # type: ignore[arg-type]
             (Stage(double, ordered="no"), "ordered must be True or False, not 'no'"),  # type: ignore[arg-type]
             (Stage(double, cpu=2), "stage 'double': cpu must be 0 or 1, not 2"),
+            (Stage(double, cpu=True), "stage 'double': cpu must be 0 or 1, not True"),
+            (Stage(double, cpu=0.0), "stage 'double': cpu must be 0 or 1, not 0.0"),  # type: ignore[arg-type]
             (Stage(double, timeout=0), "timeout must be more than 0 seconds, not 0"),
             (Stage(double, timeout=float("nan")), "timeout must be more than 0 seconds, not nan"),
-            (Stage(double, timeout=float("inf")), "timeout must be more than 0 seconds, not inf"),
+            (Stage(double, timeout=True), "timeout must be more than 0 seconds, not True"),
+            (
+                Stage(double, timeout=float("inf")),
+                "timeout must be at most 2592000 seconds, which is 30 days",
+            ),
+            (Stage(double, timeout=1e300), "timeout must be at most 2592000 seconds, which is 30 days"),
+            (Stage(double, timeout=10**400), "timeout must be at most 2592000 seconds, which is 30 days"),
             (Stage(double, timeout="5"), "timeout must be more than 0 seconds, not '5'"),  # type: ignore[arg-type]
             (
                 nothing,
@@ -449,6 +509,7 @@ class TestRefusals:
             ({"buffer": True}, "buffer must be a whole number from 1 to 1000, not True"),
             ({"timeout": 0}, "timeout must be more than 0 seconds, not 0"),
             ({"timeout": "5"}, "timeout must be more than 0 seconds, not '5'"),
+            ({"timeout": 1e300}, "timeout must be at most 2592000 seconds, which is 30 days, not 1e+300"),
             ({"description": 5}, "description must be a text, not 5"),
             ({"media_type": "csv"}, "media_type must be one, such as 'text/csv', not 'csv'"),
             ({"media_type": "text/csv\r\nX: y"}, "media_type must be one"),

@@ -63,13 +63,24 @@ def test_built_in_tasks_load() -> None:
     ("options", "complaint"),
     [
         ({"cpu": 2}, "cpu must be 0 or 1"),
+        ({"cpu": True}, "cpu must be 0 or 1, not True"),
+        ({"cpu": 0.0}, "cpu must be 0 or 1, not 0.0"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"timeout": float("nan")}, "timeout must be more than 0"),
+        ({"timeout": "5"}, "timeout must be more than 0 seconds, not '5'"),
+        ({"timeout": float("inf")}, "timeout must be at most 2592000 seconds, which is 30 days, not inf"),
+        ({"timeout": 2_592_001}, "timeout must be at most 2592000 seconds"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         task(**options)
+
+
+def test_a_call_may_take_thirty_days() -> None:
+    task(name="patient", timeout=2_592_000)(another)
+
+    assert registry.get("patient").timeout == 2_592_000
 
 
 def variadic(*numbers: int) -> int:

@@ -203,6 +203,32 @@ def test_between_stages_an_item_needs_none() -> None:
     assert run(count, as_formless, forget) == [1, 1, 1]
 
 
+def test_between_stages_a_number_need_not_be_finite() -> None:
+    def far(number: int) -> float:
+        return float("inf")
+
+    def near(number: float) -> int:
+        return 1
+
+    assert run(count, far, near) == [1, 1, 1]
+
+
+def test_a_number_of_the_last_stage_has_to_be_finite() -> None:
+    def far(number: int) -> float:
+        return float("inf")
+
+    with pytest.raises(AssertionError, match=r"far of it did not return what its type hint says: .* finite"):
+        run(count, far)
+
+
+@pytest.mark.parametrize(("stages", "results"), [([], [0, 10, 20]), ([double], [0, 20, 40])])
+def test_an_iterator_that_is_made_of_all_items_is_read(stages: list[Any], results: list[int]) -> None:
+    def tenfold(numbers: Iterator[int]) -> Any:
+        return (10 * number for number in numbers)
+
+    assert run(count, tenfold, *stages) == results
+
+
 def test_what_is_promised_as_bytes_has_to_be_bytes() -> None:
     def encode(number: int) -> Any:
         return str(number)
