@@ -143,6 +143,8 @@ class Server:
             self._post_fds = self._receive_fds() if posted else None
             self._stream = ItemSender(self._work, self._slot if slot else None) if stream else None
             begun = self._run_chunk(number, count, message[CHUNK.size :].decode())
+            for fd in self._post_fds or ():
+                os.close(fd)
             if slot:
                 # Before the owner hears of it: it may take the slot for this process again at once.
                 self._slot.release()

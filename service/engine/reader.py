@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -104,6 +105,12 @@ class Reader:
     def get(self) -> Any:
         """Wait for the next item and return it; raises what ``receive`` does."""
         return self.receive(wait=True)
+
+    def end(self) -> None:
+        """Tell writers that nobody reads any more, whoever else has a copy of this end."""
+        with contextlib.suppress(OSError):  # it is closed already, or the other end is
+            self._socket.shutdown(socket.SHUT_RD)
+        self.close()
 
     def close(self) -> None:
         """Let go of this copy of the end; writers are told when the last copy is closed."""

@@ -195,6 +195,9 @@ class Run:
             self._discard(process)
             self._intake.put_back(calls)
             return
+        except OSError as error:  # a part of it may be on its way
+            self._discard(process)
+            raise SpawnFailed(f"no descriptors can be sent: {error.strerror}") from error
         self._had_turn = True
         patience = self._pool.estimates[first.task].patience(len(calls))
         chunk = Chunk(process, first.task, calls, sent, patience, self._pool.memory_limit)

@@ -31,13 +31,11 @@ from service.tasks.pipelines import Kind
 
 
 def serve(pipeline: str, post: Post, args: Mapping[str, Any], fds: Sequence[int], slot: Holder) -> None:
-    """Work at a post until the items end; ``args`` are the producer's, ``fds`` are owned from now on.
+    """Work at a post until the items end; ``args`` are the producer's, ``fds`` stay the caller's.
 
-    Raises what the function raises, and ``Unsendable``.
+    Raises what the function raises, ``Unsendable``, and ``OSError`` when an item was lost on the way.
     """
     with contextlib.ExitStack() as stack:
-        for fd in fds:
-            stack.callback(os.close, fd)
         if len(fds) < post.descriptors:
             raise OSError(errno.EMFILE, "descriptors were lost on the way: too many open files")
         StageWorker(pipeline, post, fds, slot, stack).run(args)
@@ -61,8 +59,9 @@ class StageWorker:
         stack.enter_context(contextlib.closing(self._work))
         self._writer = stack.enter_context(contextlib.closing(Writer(os.dup(fds[1]))))
         self._turns: Turnstile | None = None
-        #: Number of the latest item that a step which takes all of them has had.
+        #: Of a step that takes all items: the latest one's number, and what broke them off.
         self._latest = 0
+        self._broken: Exception | None = None
         # What leaves a step with several processes in no order has no place in one.
         self._has_order = step.processes == 1 or step.keeps_turns
         if post.step == 0:
@@ -129,15 +128,31 @@ class StageWorker:
         result = self._step.function(self._values())
         if isinstance(result, Iterator):
             for value in result:
-                self._pass_on(self._latest, value)
+                self._pass_on_of_all(value)
                 self._work.go_on()
-        elif not self._step.sink:
-            self._pass_on(self._latest, result)
+            self._check_whole()
+        elif self._step.sink:
+            self._check_whole()
+        else:
+            self._pass_on_of_all(result)
+
+    def _pass_on_of_all(self, value: Any) -> None:
+        self._check_whole()
+        self._pass_on(self._latest, value)
+
+    def _check_whole(self) -> None:
+        """Raise what broke the items off, for the function may have taken it for an error of its own."""
+        if self._broken is not None:
+            raise self._broken
 
     def _values(self) -> Iterator[Any]:
-        for parcel, value in self._parcels():
-            self._latest = parcel.number
-            yield value
+        try:
+            for parcel, value in self._parcels():
+                self._latest = parcel.number
+                yield value
+        except Exception as error:
+            self._broken = error
+            raise
         self._begin()
 
     # Taking
@@ -166,16 +181,13 @@ class StageWorker:
                 parcel = Parcel(*self._reader.receive(wait=False))
                 ints[at + NUMBER], ints[at + PLACE] = parcel.number, parcel.place
                 ints[at + ITEMS_IN] += not isinstance(parcel.content, Lost)
-            except Empty:
-                pass
-            except EOFError:
-                return None
-            except Exception as error:
-                raise Unsendable(f"{type(error).__name__}: {error}") from error
-            else:
-                return parcel
-            finally:
+            except (Empty, EOFError) as nothing:
                 ints[at + TAKING] = 0
+                if isinstance(nothing, EOFError):
+                    return None
+            else:
+                ints[at + TAKING] = 0
+                return parcel
             self._wait(self._items, INPUT)
 
     def _wait(self, poll: select.poll, word: int) -> None:
@@ -192,6 +204,7 @@ class StageWorker:
 
     def _let_go(self) -> None:
         """Have nothing in hand, and let those behind go on."""
+        self._work.hold()
         place = self._ints[self._at + PLACE]
         if self._turns is not None and place >= 0:
             self._turns.wait(place)
@@ -201,15 +214,20 @@ class StageWorker:
     # Passing on
 
     def _pass_in_turn(self, parcel: Parcel, value: Any) -> None:
-        self._send_in_turn(parcel, *pack(value))
+        packed = pack(value)
+        self._work.hold()
+        self._send_in_turn(parcel, *packed)
         self._ints[self._at + ITEMS_OUT] += 1
 
     def _pass_on(self, number: int, value: Any) -> None:
-        self._send(number, *pack(value))
+        packed = pack(value)
+        self._work.hold()
+        self._send(number, *packed)
         self._ints[self._at + ITEMS_OUT] += 1
 
     def _leave_out(self, parcel: Parcel, step: int, error: BaseException) -> None:
         """Pass on that an item is left out, and that it was the fault of ``step``."""
+        self._work.hold()
         if isinstance(error, Unsendable | Unreadable):
             lost = Lost(step, UNSENDABLE, str(error))
         else:

@@ -1,8 +1,10 @@
 """What the messages of a channel look like.
 
-\x80 …           a pickle, which tells where it ends, whatever padding follows
-M count length …  the pickle of a list of items
-A number size     the item is in memory: a descriptor comes along, and the number tells whose it is
+    0x80 …            a pickle, which tells where it ends, whatever padding follows
+    M count length …  the pickle of a list of items
+    A number size     the item is in memory: a descriptor comes along, the number tells which memory it is
+
+Zeros fill it up to the length that ``bound`` asks for.
 """
 
 from __future__ import annotations

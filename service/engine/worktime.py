@@ -31,8 +31,9 @@ class WorkTime:
         self._at = board.at(row)
         self._slot = slot
         self._deadline = deadline
-        #: Seconds that the item in hand may still take.
+        #: Seconds that the item in hand may still take, and whether they pass only when it works on.
         self._left = math.inf
+        self._held = False
         self._begun = 0.0
         self._slice_ends = 0.0
         self._cpu = time.process_time()
@@ -41,14 +42,25 @@ class WorkTime:
 
     def allow(self, seconds: float) -> None:
         """Kill the process, whatever code it is in, when it works for more than ``seconds`` from now."""
-        self._left = seconds
         if self._begun:
             self._count()
             self._set_timer(seconds)
+        self._left, self._held = seconds, False
+
+    def hold(self) -> None:
+        """Let no limit strike but the deadline until it works on: what is done is not late."""
+        if self._begun and self._left < math.inf and not self._held:
+            self._count()
+            self._held = True
+            self._set_timer(math.inf)
 
     def resume(self) -> None:
         """Work, as soon as there is a slot."""
         if self._begun:
+            if self._held:
+                self._count()
+                self._held = False
+                self._set_timer(self._left)
             return
         now = time.monotonic()
         if self._slot is not None and not self._slot.try_acquire():
@@ -67,8 +79,9 @@ class WorkTime:
             return
         self._count()
         self._begun = self._board.floats[self._at + BEGUN] = 0.0
-        if self._left < math.inf:
+        if self._left < math.inf and not self._held:
             self._set_timer(math.inf)
+        self._held = False
         if self._slot is not None:
             self._slot.release()
             self._slot.ring()
@@ -96,7 +109,8 @@ class WorkTime:
         spent = now - self._begun
         self._board.floats[self._at + BUSY] += spent
         self._board.floats[self._at + CPU] += cpu - self._cpu
-        self._left -= spent
+        if not self._held:
+            self._left -= spent
         self._begun = self._board.floats[self._at + BEGUN] = now
         self._cpu = cpu
 

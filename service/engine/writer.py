@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +18,8 @@ from service.engine.lending import Lender, Loan
 MANY, MANY_BYTES = 64, 3900
 # A plain number, for flags of an enumeration take their time.
 _NOW = int(socket.MSG_DONTWAIT)
+#: Seconds to the next attempt when too many descriptors are on their way.
+_AGAIN = 0.002
 
 
 class Closed(Exception):
@@ -77,10 +81,16 @@ class Writer:
     def send(self, message: Message, *, wait: bool) -> bool:
         """Send a message and tell whether it was; it is not when there is no room, unless told to ``wait``.
 
-        Raises ``Closed``, and ``OSError`` when too many large items are on their way. The message is closed
-        then.
+        There is no room either while as many descriptors of one user are on their way as a process may
+        have. Raises ``Closed``; the message is closed then.
         """
-        flags = 0 if wait else _NOW
+        while not self._try_to_send(message, 0 if wait else _NOW):
+            if not wait:
+                return False
+            time.sleep(_AGAIN)
+        return True
+
+    def _try_to_send(self, message: Message, flags: int) -> bool:
         try:
             if message.loan is None:
                 self._send(message.data, flags)
@@ -89,6 +99,8 @@ class Writer:
         except BlockingIOError:
             return False
         except OSError as error:
+            if error.errno == errno.ETOOMANYREFS:
+                return False
             message.close()
             raise _meaning(error) from error
         return True
@@ -147,6 +159,12 @@ class Writer:
             return None
         return wire.SEVERAL_HEADER.pack(wire.SEVERAL, len(some), len(data)) + data
 
+    def end(self) -> None:
+        """Let the items end, whoever else has a copy of this end."""
+        with contextlib.suppress(OSError):  # it is closed already, or the other end is
+            self._socket.shutdown(socket.SHUT_WR)
+        self.close()
+
     def close(self) -> None:
         """Let go of this copy of the end; the items end when the last copy is closed."""
         self._socket.close()
@@ -155,8 +173,4 @@ class Writer:
 
 def _meaning(error: OSError) -> Exception:
     """Return what an error of sending says about the channel."""
-    if isinstance(error, (BrokenPipeError, ConnectionResetError)):
-        return Closed()
-    if error.errno == errno.ETOOMANYREFS:
-        return OSError(error.errno, "more large items are on their way than a process may have open files")
-    return error
+    return Closed() if isinstance(error, (BrokenPipeError, ConnectionResetError)) else error

@@ -38,7 +38,7 @@ from service.tasks.pipelines import Kind, Pipeline
 
 #: Most items, and bytes of them, that are taken from the last channel at once.
 MAX_TAKEN, MAX_BYTES = 64, 256 * 1024
-#: How many processes that had nothing in hand may die in a run that leaves out what fails.
+#: How many processes that had no item that is known may die in a run that leaves out what fails.
 IDLE_DEATHS = 3
 #: Seconds that a run waits for stages whose results nobody wants any more to end by themselves.
 PATIENCE = 0.05
@@ -145,6 +145,7 @@ class PipelineRun(Iterator[Item | Skipped]):
         """Kill what runs; a second call does nothing."""
         if self._report is None:
             self._outcomes.close()
+            self._found.clear()
             self._report = self._reports()
             self._wiring.close()
 
@@ -203,6 +204,8 @@ class PipelineRun(Iterator[Item | Skipped]):
                 return
             except EOFError:
                 raise
+            except MemoryError:
+                raise MemoryLimitExceeded(None) from None
             except Exception as error:
                 # There are too many open files, for one.
                 cause = NotSerializable("result", f"{type(error).__name__}: {error}")
@@ -230,7 +233,7 @@ class PipelineRun(Iterator[Item | Skipped]):
     def _take(self, outcome: Outcome) -> None:
         if not outcome.ended:
             self._add(outcome.value)
-        elif outcome.error is None:
+        elif outcome.error is None or not self._wiring.is_wanted(outcome.index):
             self._wiring.ended(outcome.index)
         else:
             self._lose(outcome)
@@ -261,16 +264,17 @@ class PipelineRun(Iterator[Item | Skipped]):
         if late or isinstance(cause, Cancelled):
             self._fail(cause)
             return
-        failed = StageFailed(step.name, self._wiring.board.number(row), cause)
-        is_idle = not self._wiring.board.has_item(row)
-        self._idle_deaths += is_idle
+        number = self._wiring.board.number(row)
+        failed = StageFailed(step.name, number, cause)
+        self._idle_deaths += number is None
         can_go_on = self._skip and step.kind in (Kind.EACH, Kind.SPREAD) and self._idle_deaths <= IDLE_DEATHS
         if not can_go_on or not isinstance(cause, TaskCrashed | DeadlineExceeded | MemoryLimitExceeded):
             self._fail(failed)
             return
+        had_item = self._wiring.board.has_item(row)
         self._wiring.lost(row)
         self._to_start.append(row)
-        if not is_idle:
+        if had_item:
             self._found.append(Skipped(failed))
 
     def _cause(self, error: EverycoreError, timeout: float | None) -> EverycoreError:
@@ -289,6 +293,6 @@ class PipelineRun(Iterator[Item | Skipped]):
             if not outcome.ended:
                 self._add(outcome.value)
         self._outcomes.close()
-        with contextlib.suppress(Exception):  # there is no more, or it can't be read
-            while True:
-                self._add(Parcel(*self._wiring.results.receive(wait=False)))
+        with contextlib.suppress(EOFError, StageFailed):  # there is no more, or it can't be read
+            for outcome in self._arrived():
+                self._add(outcome.value)

@@ -95,9 +95,15 @@ class Wiring:
         at = self.positions[row]
         self._left[at] -= 1
         if not self._left[at]:
-            self._writers[at].close()
+            # For a child, too, that a stage has left behind.
+            self._writers[at].end()
             if at:
-                self._readers[at - 1].close()
+                self._readers[at - 1].end()
+
+    def is_wanted(self, row: int) -> bool:
+        """Tell whether any step behind a process still takes what may come of it."""
+        at = self.positions[row]
+        return all(self._left[behind] for behind in range(at + 1, len(self._pipeline.steps)))
 
     def lost(self, row: int) -> None:
         """Note that a process died, and another one takes its place without the item it had."""

@@ -33,6 +33,8 @@ _LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _UNUSUAL = re.compile(r"[^\w .()+-]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+#: Where a name begins that means a device on Windows, whatever ending it has.
+_DEVICE = re.compile(r"^(?=(?:con|prn|aux|nul|(?:com|lpt)[1-9¹²³]) *(?:\.|$))", re.IGNORECASE)
 
 
 def is_archive(data: bytes) -> bool:
@@ -104,7 +106,9 @@ def _check_name(name: str) -> None:
     if _CONTROL.search(name):
         raise InvalidInput(f"the name {name!r} has control characters")
     parts = _parts(name)
-    if not parts[0] or _DRIVE.match(name) or ".." in parts:
+    if _DRIVE.match(name):
+        raise InvalidInput(f"the name {name!r} begins like a drive")
+    if not parts[0] or ".." in parts:
         raise InvalidInput(f"the name {name!r} leads out of the archive")
 
 
@@ -112,25 +116,34 @@ class Names:
     """Gives names to the files of an archive, which can be unpacked anywhere."""
 
     def __init__(self) -> None:
-        self._given: set[str] = set()
+        # As they are compared: some systems make no difference between upper and lower case.
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
 
     def new(self, name: str, ending: str) -> str:
         """Return a name much like that one, with an ending, which was not given before."""
         parts = [_safe(part) for part in _parts(name) if part != "."]
-        stem = PurePosixPath(*parts[-MAX_DEPTH:] or "_").with_suffix("")
-        found = f"{stem}.{ending}"
-        for number in itertools.count(2):
-            # Some systems make no difference between upper and lower case.
-            if found.casefold() not in self._given:
-                break
-            found = f"{stem}-{number}.{ending}"
-        self._given.add(found.casefold())
+        *folders, last = parts[-MAX_DEPTH:] or ["_"]
+        folder = ""
+        for part in folders:
+            folder = _first_unlike(self._files, folder + part)
+            self._folders.add(folder.casefold())
+            folder += "/"
+        stem = folder + PurePosixPath(last).stem
+        found = _first_unlike(self._files | self._folders, stem, f".{ending}")
+        self._files.add(found.casefold())
         return found
+
+
+def _first_unlike(known: set[str], stem: str, ending: str = "") -> str:
+    """Return stem and ending, with a number between them if it is known without."""
+    numbered = (f"{stem}-{number}{ending}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([stem + ending], numbered) if name.casefold() not in known)
 
 
 def _safe(part: str) -> str:
     # Windows has no names that end in a space or a stop.
-    return _UNUSUAL.sub("_", part)[:MAX_NAME].rstrip(" .") or "_"
+    return _DEVICE.sub("_", _UNUSUAL.sub("_", part)[:MAX_NAME].rstrip(" .")) or "_"
 
 
 def archive_of(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:

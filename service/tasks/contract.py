@@ -35,7 +35,7 @@ class InvalidArguments(EverycoreError):
 
     def __init__(self, task: str, errors: list[dict[str, Any]]) -> None:
         """``errors`` holds a ``loc`` (list of names and indices) and a ``msg`` each."""
-        super().__init__(f"the arguments don't fit task {task!r}")
+        super().__init__(f"the arguments don't fit {task!r}")
         self.errors = errors
 
 

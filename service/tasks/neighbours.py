@@ -5,7 +5,8 @@ gives, takes ─> rewritten to what the comparison knows ─> beartype: is the o
 When in doubt it fits: a mistake shows at the first run, and a pipeline that is refused wrongly has none.
 ``beartype.door.is_subhint`` is the one comparison of hints that is kept up with Python's typing; unions,
 literals, tuples, protocols and generic classes are its part. What stands here it refuses, or does not
-know: an int for a float (PEP 484), a list of anything for one of numbers, a tuple for a sequence, arrays.
+know: an int for a float and a bytearray for bytes (PEP 484), a list of anything for one of numbers, a tuple
+for a sequence, arrays.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from typing import Any
 
 from service.tasks.stages import Kind, Step
 
-#: What does for a number of that type.
-_NUMBERS: dict[Any, Any] = {float: float | int, complex: complex | float | int}
+#: What does for a value of that type.
+_PROMOTED: dict[Any, Any] = {
+    float: float | int,
+    complex: complex | float | int,
+    bytes: bytes | bytearray | memoryview,
+}
 #: What is meant by hints that say too little.
 _SAID: dict[Any, Any] = {
     typing.Never: Any,
@@ -42,6 +47,8 @@ _WHOLE = (typing.Literal, abc.Callable)
 _UNIONS = (typing.Union, types.UnionType)
 #: What a tuple of any length does for, and a class that has items of one type.
 _SEQUENCES = (abc.Container, abc.Iterable, abc.Collection, abc.Reversible, abc.Sequence)
+#: What a stage says it takes that may mean all items.
+_OF_ALL = (list, set, frozenset, abc.Iterator, abc.Generator, *_SEQUENCES)
 _ITEMS: dict[Any, Any] = {str: str, bytes: int, bytearray: int, range: int}
 
 
@@ -66,7 +73,19 @@ def mismatch(before: Step, after: Step) -> str:
         gives, takes = map(inspect.formatannotation, (before.gives, after.takes))
     giver = "producer" if before.kind is Kind.PRODUCE else "stage"
     taken = f"an iterator of {takes}" if after.kind is Kind.WHOLE else takes
-    return f"{giver} {before.name!r} gives {gives}, but stage {after.name!r} takes {taken}"
+    said = f"{giver} {before.name!r} gives {gives}, but stage {after.name!r} takes {taken}"
+    return said + _advice(before, after)
+
+
+def _advice(before: Step, after: Step) -> str:
+    """Word what a stage is to say that seems to want all items, when it says it takes one list of them."""
+    if after.kind is not Kind.WHOLE:
+        for container in _members(_rewritten(after.takes)):
+            origin, (item, *more) = typing.get_origin(container), typing.get_args(container) or (Any,)
+            of_many = origin in _OF_ALL or (origin is tuple and more == [...])
+            if of_many and fits(before.gives, item):
+                return f"; Iterator[{name_of(item)}] would take all items"
+    return ""
 
 
 def name_of(hint: Any) -> str:
@@ -130,7 +149,7 @@ def _accepting(hint: Any) -> Any:
     if origin in _UNIONS:
         return _union(map(_accepting, args))
     if origin is None or origin in _WHOLE or not args:
-        return _NUMBERS.get(hint, hint)
+        return _PROMOTED.get(hint, hint)
     wide = origin[tuple(arg if arg is ... else _accepting(arg) for arg in args)]
     if origin not in _SEQUENCES:
         return wide

@@ -13,6 +13,9 @@ from service.tasks.periods import Cron, Every, parse_cron, parse_every
 
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
+#: Longest time that a call, a run or an item of one may be given, in seconds: 30 days.
+MAX_TIMEOUT = 30 * 86_400.0
+
 #: Longest wait before a retry, in seconds.
 MAX_DELAY = 300.0
 
@@ -82,7 +85,27 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return _is_plain(value) and math.isfinite(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def cpu_objection(cpu: object) -> str | None:
+    """Tell why that can't be a number of CPU slots; ``None`` if it can."""
+    return None if type(cpu) is int and cpu in (0, 1) else f"cpu must be 0 or 1, not {cpu!r}"
+
+
+def timeout_objection(timeout: Any) -> str | None:
+    """Tell why that can't be a number of seconds; ``None`` if it can, or if it is no limit at all."""
+    if timeout is None:
+        return None
+    if not _is_plain(timeout) or not timeout > 0:
+        return f"timeout must be more than 0 seconds, not {timeout!r}"
+    if timeout > MAX_TIMEOUT:
+        return f"timeout must be at most {MAX_TIMEOUT:.0f} seconds, which is 30 days, not {timeout!r}"
+    return None
 
 
 def schedule_of(

@@ -15,7 +15,7 @@ from typing import Any
 
 from service.errors import ConfigurationError
 from service.tasks import neighbours, registry, signature, steps
-from service.tasks.options import ExceptionTypes, JobOptions, schedule_of
+from service.tasks.options import ExceptionTypes, JobOptions, schedule_of, timeout_objection
 from service.tasks.periods import Cron, Every
 from service.tasks.stages import Kind, Stage, Step
 from service.tasks.steps import refusal
@@ -78,6 +78,7 @@ class Pipeline:
         )
         self.description = entry.docstring if description is None else description
         self._check()
+        self._options = (self.steps, buffer, timeout, media_type, self.description, entry.job, entry.schedule)
         registry.add(entry)
 
     def __repr__(self) -> str:
@@ -98,11 +99,22 @@ class Pipeline:
         """Build the error that says which pipeline is meant."""
         return ConfigurationError(f"{self.where}: {said}")
 
+    def check_again(self, known: Pipeline) -> None:
+        """Raise ``ConfigurationError`` if the one of its name has the same functions, but other options.
+
+        A module that is loaded again has functions of its own, and may have been changed meanwhile.
+        """
+        functions, others = ([step.function for step in one.steps] for one in (self, known))
+        if functions == others and self._options != known._options:
+            raise self.refuse(
+                f"{self.name!r} is already registered, of the same functions with other options"
+            )
+
     def _check(self) -> None:
         if not steps.is_count(self.buffer) or self.buffer > MAX_BUFFER:
             raise self.refuse(f"buffer must be a whole number from 1 to {MAX_BUFFER}, not {self.buffer!r}")
-        if not steps.is_timeout(self.timeout):
-            raise self.refuse(f"timeout must be more than 0 seconds, not {self.timeout!r}")
+        if said := timeout_objection(self.timeout):
+            raise self.refuse(said)
         if not isinstance(self.description, str):
             raise self.refuse(f"description must be a text, not {self.description!r}")
         if self.media_type is None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from service.errors import ConfigurationError, TaskNotFound
 from service.tasks import mistakes, signature
-from service.tasks.options import ExceptionTypes, JobOptions, check_follow_up, schedule_of
+from service.tasks.options import (
+    ExceptionTypes,
+    JobOptions,
+    check_follow_up,
+    cpu_objection,
+    schedule_of,
+    timeout_objection,
+)
 from service.tasks.periods import Cron, Every
 
 if TYPE_CHECKING:
@@ -149,10 +156,8 @@ def task(  # noqa: PLR0913 - each option is a keyword of its own, which is what 
     ``job``. ``every`` is a time, such as ``"5m"``, or ``cron`` an expression, after which a job is due by
     itself.
     """
-    if cpu not in (0, 1):
-        raise ConfigurationError(f"cpu must be 0 or 1, not {cpu!r}")
-    if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    if said := cpu_objection(cpu) or timeout_objection(timeout):
+        raise ConfigurationError(said)
 
     job = JobOptions(retries, retry_on, retry_delay, crash_retries, on_success, on_failure)
 
@@ -172,6 +177,8 @@ def add(entry: Task) -> None:
     known = _tasks.get(entry.name)
     if known is not None and known.origin != entry.origin:
         raise entry.refuse(f"{entry.name!r} is already registered by {known.origin}")
+    if known is not None and known.pipeline is not None and entry.pipeline is not None:
+        entry.pipeline.check_again(known.pipeline)
     _tasks[entry.name] = entry
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
-import math
 import typing
 from types import NoneType
 from typing import Any
 
 from service.errors import ConfigurationError
 from service.tasks import signature
+from service.tasks.options import cpu_objection, timeout_objection
 from service.tasks.stages import Kind, Stage, Step
 
 _STREAMS = (collections.abc.Iterator, collections.abc.Iterable)
@@ -127,10 +127,8 @@ class _Reading:
             raise self.refuse(f"processes must be a whole number, 1 or more, not {stage.processes!r}")
         if not isinstance(stage.ordered, bool):
             raise self.refuse(f"ordered must be True or False, not {stage.ordered!r}")
-        if stage.cpu not in (0, 1):
-            raise self.refuse(f"cpu must be 0 or 1, not {stage.cpu!r}")
-        if not is_timeout(stage.timeout):
-            raise self.refuse(f"timeout must be more than 0 seconds, not {stage.timeout!r}")
+        if said := cpu_objection(stage.cpu) or timeout_objection(stage.timeout):
+            raise self.refuse(said)
 
     def _hints(self) -> dict[str, Any]:
         try:
@@ -156,13 +154,6 @@ class _Reading:
 def is_count(value: object) -> bool:
     """Tell whether that is a whole number, 1 or more."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def is_timeout(value: object) -> bool:
-    """Tell whether that is a number of seconds, or nothing."""
-    if value is None:
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _plain(hint: Any) -> Any:

@@ -26,7 +26,6 @@ from service.tasks.pipelines import Kind, Pipeline, Step
 _CONFIG = ConfigDict(
     strict=True,
     extra="forbid",
-    allow_inf_nan=False,
     revalidate_instances="always",
     arbitrary_types_allowed=True,
 )
@@ -85,14 +84,17 @@ def run_pipeline(pipeline: Pipeline, /, **arguments: Any) -> list[Any]:
 def _outputs(step: Step, items: Iterator[Any]) -> Iterator[Any]:
     inputs = [items] if step.kind is Kind.WHOLE else items
     for given in inputs:
-        if inspect.isgeneratorfunction(step.function):
-            yield from step.function(given)
+        result = step.function(given)
+        if step.kind is Kind.SPREAD or (step.kind is Kind.WHOLE and isinstance(result, Iterator)):
+            yield from result
         else:
-            yield step.function(given)
+            yield result
 
 
 def _checked(pipeline: Pipeline, step: Step, outputs: Iterator[Any]) -> Iterator[Any]:
-    name, model = f"{step.name} of {pipeline.name}", _model(None if step.sink else step.gives)
+    name, is_last = f"{step.name} of {pipeline.name}", step is pipeline.steps[-1]
+    # Only the last one's results become JSON, which has no infinities.
+    model = _model(None if step.sink else step.gives, finite=is_last)
     for output in outputs:
         _check_fit(name, model, output)
         try:
@@ -119,12 +121,13 @@ def _as_over_http(task: registry.Task, arguments: dict[str, Any]) -> dict[str, A
         raise
 
 
-def _model(declared: Any) -> type[BaseModel] | None:
+def _model(declared: Any, *, finite: bool = True) -> type[BaseModel] | None:
     """Make what checks a value of that type; ``None`` when pydantic does not know it, as numpy's."""
     if declared is inspect.Signature.empty:
         return None
     try:
-        return create_model("Result", __config__=_CONFIG, result=(declared, ...))
+        config: ConfigDict = {**_CONFIG, "allow_inf_nan": not finite}
+        return create_model("Result", __config__=config, result=(declared, ...))
     except PydanticUserError:
         return None
 

@@ -152,16 +152,20 @@ def check_arrays(reader: Reader, tell: Tell) -> None:
 
 
 def put_large_ones_as_nobody(writer: Writer, tell: Tell, open_files: int) -> None:
-    """Put large items in, as a user who may not have more descriptors on their way than open files."""
+    """Put large items in, as a user who may not have more descriptors on their way than open files.
+
+    Tell how many were sent without waiting, and put one more in then.
+    """
     if os.getuid() == 0:
         os.setuid(NOBODY)
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
-    large = np.zeros(100_000)
-    try:
-        for _ in range(3 * open_files):
-            writer.put(large)
-    except OSError as error:
-        tell((error.errno, error.strerror))
+    large, sent = np.zeros(100_000), 0
+    message = writer.pack(large)
+    while writer.send(message, wait=False):
+        sent += 1
+        message = writer.pack(large)
+    tell(sent)
+    writer.send(message, wait=True)
 
 
 def taken(reader: Reader) -> Iterator[Any]:

@@ -103,6 +103,7 @@ class TestEnds:
         problem = problem_of(job)
         assert (job.state, problem["type"]) == (State.FAILED, "/problems/result-not-serializable")
         assert (problem["stage"], problem["item"]) == ("not_json", 2)
+        assert "the result has no form in JSON (ValueError)" in problem["detail"]
 
     def test_with_an_error_that_names_the_stage(self, workshop: Workshop) -> None:
         with workshop.runner():

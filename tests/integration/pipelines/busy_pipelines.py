@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ def count_on() -> Iterator[int]:
     yield from itertools.count()
 
 
+def a_few() -> Iterator[int]:
+    """Yield ten numbers."""
+    yield from range(10)
+
+
 def as_they_are(item: tuple[int, str]) -> tuple[int, str]:
     """Change nothing."""
     return item
@@ -64,6 +70,14 @@ def sleep_at_one(number: int) -> int:
     return number
 
 
+def leave_a_child(number: int) -> int:
+    """Fork once, and let the child live on with everything that is open here."""
+    if number == 3 and os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    return number
+
+
 @task()
 def t_called() -> str:
     """Return at once."""
@@ -80,3 +94,4 @@ Pipeline("t_busy", keep_busy, Stage(as_they_are, processes=2), Stage(busy, proce
 Pipeline("t_waits_for_all", Stage(one_and_wait, cpu=0), as_it_is, Stage(as_it_is, processes=2, name="again"))
 Pipeline("t_unwanted", count_on, as_it_is, Stage(as_it_is, processes=2, name="again"))
 Pipeline("t_busy_waiting", count_on, Stage(sleep_at_one, processes=3, cpu=0), as_it_is, buffer=1)
+Pipeline("t_leaves_a_child", Stage(a_few, cpu=0), leave_a_child, as_it_is)

@@ -22,7 +22,10 @@ from service.tasks import registry
 HERE = "tests.integration.pipelines"
 MODULES = [
     f"{HERE}.pipelines_for_tests",
-    *(f"{HERE}.{name}_pipelines" for name in ("broken", "busy", "computing", "killed", "random", "talking")),
+    *(
+        f"{HERE}.{name}_pipelines"
+        for name in ("broken", "busy", "computing", "edge", "killed", "random", "talking")
+    ),
 ]
 
 

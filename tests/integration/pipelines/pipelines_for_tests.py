@@ -120,6 +120,23 @@ def one_megabyte(n: int) -> Iterator[np.ndarray]:
     yield from blocks(n, 1)
 
 
+def of_sizes(sizes: list[int]) -> Iterator[bytes]:
+    """Yield bytes of so many lengths."""
+    for size in sizes:
+        yield bytes([size % 251]) * size
+
+
+def same_bytes(data: bytes) -> bytes:
+    """Pass them on."""
+    return data
+
+
+def length_and_first(data: bytes) -> tuple[int, int]:
+    """Return how many there are, and one of them."""
+    assert len(set(data)) <= 1
+    return len(data), data[0] if data else 0
+
+
 def checksum(block: np.ndarray) -> float:
     """Add up the ends of an array."""
     return float(block[0] + block[-1])
@@ -214,3 +231,7 @@ Pipeline("t_first_of_many", count_on, Stage(plus_one, processes=3, ordered=False
 Pipeline("t_first_of_silent", count_and_stay_silent, plus_one, first_three)
 Pipeline("t_short", count_up, plus_one)
 Pipeline("t_passes_blocks", Stage(one_megabyte), look_at)
+Pipeline("t_sizes", of_sizes, Stage(same_bytes, processes=3), length_and_first, buffer=1)
+Pipeline(
+    "t_sizes_unordered", of_sizes, Stage(same_bytes, processes=3, ordered=False), length_and_first, buffer=2
+)

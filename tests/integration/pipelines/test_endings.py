@@ -131,6 +131,18 @@ def test_a_stage_that_wants_no_more_ends_those_before_it(pipes, watch):
     watch.assert_nothing_is_left()
 
 
+def test_stages_whose_results_nobody_wants_end_by_themselves(pipes, watch):
+    """At least if the machine has time for them, and then they serve the next run."""
+    for _ in range(20):
+        pids = {process.pid for process in pipes.pool._idle}
+        assert len(pipes.values("t_first_of_endless")) == 3
+        if pids == {process.pid for process in pipes.pool._idle}:
+            break
+    else:
+        pytest.fail("they were killed each time")
+    watch.assert_nothing_is_left()
+
+
 def test_closing_the_engine_ends_the_runs(make_pipes):
     pipes = make_pipes()
     pipes.values("t_plain")
