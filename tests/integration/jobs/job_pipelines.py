@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.tasks import Pipeline, Stage, attempt, log
+from tests.integration.jobs import job_tasks
 
 #: Items that a stage has no result for, each for another reason.
 RAISES, DIES, STAYS, BUSY = 101, 102, 103, 104
@@ -120,7 +121,7 @@ def compute(file: str) -> int:
 Pipeline("jobs.double", give, Stage(double, processes=2))
 Pipeline("jobs.check", give, Stage(check, timeout=0.3), double, crash_retries=1)
 Pipeline("jobs.busy", give, check, retries=3, retry_on=Busy, retry_delay=0.05)
-Pipeline("jobs.total", give, double, total, on_success="note_end")
+Pipeline("jobs.total", give, double, total, on_success=job_tasks.note_end.__name__)
 Pipeline("jobs.sink", give, forget)
 Pipeline("jobs.letters", give, letter, media_type="text/plain")
 Pipeline("jobs.wrong", give, wrong, media_type="text/plain")

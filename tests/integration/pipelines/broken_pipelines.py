@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from service.tasks import Pipeline, Stage
 
-#: Seconds that an item may take.
+#: Seconds that an item may take where one takes too long.
 LIMIT = 0.3
 #: Item that breaks it, and how many there are.
 BAD, ALL = 5, 12
@@ -32,7 +32,11 @@ class Bomb:
     """Takes the process that unpacks it along."""
 
     def __reduce__(self) -> Any:
-        return os._exit, (7,)
+        return _explode, ()
+
+
+def _explode() -> NoReturn:
+    os._exit(7)
 
 
 class Heavy:
@@ -81,7 +85,7 @@ def _break_at_once(how: str) -> None:
             bytearray(1 << 32)
 
 
-def things(how: str, path: str = "") -> Iterator[Thing]:
+def things(how: str) -> Iterator[Thing]:
     """Yield items of which one is bad."""
     for number in range(ALL):
         yield number, how if number == BAD else ""
@@ -115,17 +119,21 @@ def let_pass(thing: Thing) -> Thing:
     return thing
 
 
-def _stage(work: Any, processes: int = 1, *, ordered: bool = True) -> Stage:
-    return Stage(work, processes=processes, ordered=ordered, timeout=LIMIT, name="broken")
+def _register(name: str, limit: float) -> None:
+    def stage(work: Any, processes: int = 1, *, ordered: bool = True) -> Stage:
+        return Stage(work, processes=processes, ordered=ordered, timeout=limit, name="broken")
+
+    Pipeline(f"{name}_producer", stage(break_while_producing), let_pass, buffer=2)
+    Pipeline(f"{name}_single", things, stage(break_down), let_pass, buffer=2)
+    Pipeline(f"{name}_ordered", things, stage(break_down, 3), let_pass, buffer=2)
+    Pipeline(f"{name}_unordered", things, stage(break_down, 3, ordered=False), let_pass, buffer=2)
+    Pipeline(f"{name}_spread", things, stage(break_while_spreading), let_pass, buffer=2)
+    Pipeline(f"{name}_spreads", things, stage(break_while_spreading, 2), let_pass, buffer=2)
+    Pipeline(f"{name}_whole", things, stage(break_with_all), let_pass, buffer=2)
+    Pipeline(f"{name}_last", things, let_pass, stage(break_down), buffer=1)
+    Pipeline(f"{name}_last_of_many", things, let_pass, stage(break_down, 3), buffer=16)
+    Pipeline(f"{name}_sink", things, let_pass, stage(break_silently, 2), buffer=2)
 
 
-Pipeline("t_broken_producer", _stage(break_while_producing), let_pass, buffer=2)
-Pipeline("t_broken_single", things, _stage(break_down), let_pass, buffer=2)
-Pipeline("t_broken_ordered", things, _stage(break_down, 3), let_pass, buffer=2)
-Pipeline("t_broken_unordered", things, _stage(break_down, 3, ordered=False), let_pass, buffer=2)
-Pipeline("t_broken_spread", things, _stage(break_while_spreading), let_pass, buffer=2)
-Pipeline("t_broken_spreads", things, _stage(break_while_spreading, 2), let_pass, buffer=2)
-Pipeline("t_broken_whole", things, _stage(break_with_all), let_pass, buffer=2)
-Pipeline("t_broken_last", things, let_pass, _stage(break_down), buffer=1)
-Pipeline("t_broken_last_of_many", things, let_pass, _stage(break_down, 3), buffer=16)
-Pipeline("t_broken_sink", things, let_pass, _stage(break_silently, 2), buffer=2)
+_register("t_broken", limit=30.0)
+_register("t_hanging", LIMIT)

@@ -14,7 +14,7 @@ from service.tasks import Pipeline, Stage
 from service.tasks.stages import Kind
 
 #: Seconds that an item may take where one hangs.
-LIMIT = 0.3
+LIMIT = 0.8
 
 
 class Act(NamedTuple):

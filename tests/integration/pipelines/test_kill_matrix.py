@@ -59,6 +59,11 @@ def numbers_without(place):
     return [number for number in range(ALL) if number != BAD]
 
 
+def run(pipes, place, way, **options):
+    hangs = WAYS[way][0] is DeadlineExceeded
+    return pipes.run(f"{'t_hanging' if hangs else 't_broken'}_{place}", how=way, **options)
+
+
 def check_failure(failure, way, stage="broken"):
     cause, facts = WAYS[way]
     assert (failure.stage, failure.item, type(failure.cause)) == (stage, BAD, cause)
@@ -68,7 +73,7 @@ def check_failure(failure, way, stage="broken"):
 
 @pytest.mark.parametrize(("place", "way"), CASES)
 def test_a_run_stops_at_what_fails(pipes, watch, place, way):
-    result = pipes.run(f"t_broken_{place}", how=way)
+    result = run(pipes, place, way)
     check_failure(result.failure, way)
     assert not result.skipped
     found = [number for number, _ in result.values]
@@ -82,7 +87,7 @@ def test_a_run_stops_at_what_fails(pipes, watch, place, way):
 
 @pytest.mark.parametrize(("place", "way"), CASES)
 def test_a_run_goes_on_without_what_fails(pipes, watch, place, way):
-    result = pipes.run(f"t_broken_{place}", skip=True, how=way)
+    result = run(pipes, place, way, skip=True)
     found = [number for number, _ in result.values]
     if place in HAS_ALL:
         check_failure(result.failure, way)

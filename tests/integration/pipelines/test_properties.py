@@ -94,7 +94,7 @@ def test_exactly_the_items_that_fail_are_left_out(pipes, pipeline, plans, data):
     check_skipped(pipes, pipeline, items_of(plans))
 
 
-@examples(8)
+@examples(6)
 @given(pipeline=pipelines, plans=works(12), at=st.integers(0, 2), number=st.integers(0, 11))
 def test_an_item_that_hangs_is_left_out(pipes, pipeline, plans, at, number):
     if number < len(plans):
