@@ -27,7 +27,7 @@ def no_ops(bench: Bench) -> dict[str, float]:
 
 def queued_no_ops(bench: Bench) -> dict[str, float]:
     """Microseconds an item of the same, built by hand."""
-    count = bench.plan.queued_noops
+    count = bench.plan.noops
     return _overhead(lambda stages: by_hand.run(tasks.numbers, {"n": count}, [tasks.noop] * stages), count)
 
 

@@ -15,9 +15,8 @@ class Plan:
     turns: int = 7
     #: Items whose slowest stage takes 5 ms, for each process of this stage.
     slow_items: int = 100
-    #: No-ops through a pipeline, and through one that is built by hand.
+    #: No-ops through each number of stages.
     noops: int = 8000
-    queued_noops: int = 2000
     #: Runs of which only the time to the first result counts.
     starts: int = 10
     #: Arrays through a pipeline, and through one that is built by hand.
@@ -31,10 +30,6 @@ class Plan:
 
 FULL = Plan()
 #: What ``--quick`` measures.
-QUICK = Plan(
-    turns=2, slow_items=40, noops=3000, queued_noops=1000, starts=5, arrays=20, queued_arrays=6, together=150
-)
+QUICK = Plan(turns=2, slow_items=40, noops=3000, starts=5, arrays=20, queued_arrays=6, together=150)
 #: What is done before anything counts, for all processes to be there.
-WARM_UP = Plan(
-    turns=1, slow_items=4, noops=20, queued_noops=20, starts=1, arrays=2, queued_arrays=2, together=3
-)
+WARM_UP = Plan(turns=1, slow_items=4, noops=20, starts=1, arrays=2, queued_arrays=2, together=3)

@@ -23,6 +23,7 @@ from service.engine.channel import Empty
 from service.engine.failures import UNSENDABLE, error_of
 from service.engine.parcels import Lost, Parcel, Unreadable
 from service.errors import (
+    CallError,
     Cancelled,
     DeadlineExceeded,
     EngineUnavailable,
@@ -293,6 +294,6 @@ class PipelineRun(Iterator[Item | Skipped]):
             if not outcome.ended:
                 self._add(outcome.value)
         self._outcomes.close()
-        with contextlib.suppress(EOFError, StageFailed):  # there is no more, or it can't be read
+        with contextlib.suppress(EOFError, CallError):  # there is no more, or it can't be read
             for outcome in self._arrived():
                 self._add(outcome.value)

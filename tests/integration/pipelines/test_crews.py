@@ -179,7 +179,7 @@ def test_closing_the_engine_sends_away_those_who_run_and_those_who_wait(make_pip
 
 def test_closing_the_engine_while_pipelines_start_leaves_nothing(make_pipes):
     """At whatever moment it is closed."""
-    for number in range(8):
+    for number in range(6):
         pipes = make_pipes(processes=10)
         runs = Runs()
         pool = pipes.pool

@@ -15,7 +15,7 @@ ITEMS = 24
 #: As many as a run survives even if none of them has an item in hand.
 MOST_KILLS = 3
 #: Seconds for all runs of a test.
-TIME = 4.0
+TIME = 3.0
 
 
 class Killer(threading.Thread):

@@ -25,7 +25,6 @@ FEW = Plan(
     turns=2,
     slow_items=4,
     noops=40,
-    queued_noops=20,
     starts=2,
     arrays=3,
     queued_arrays=2,
