@@ -263,7 +263,7 @@ BAD_LINES = {
     b'{"n":"\xff"}': "unicode",
     b"\0": "expected value",
     b'\xef\xbb\xbf{"n":5}': "JSON",
-    b"null": "fit task",
+    b"null": "fit 'sum_of_squares'",
 }
 
 

@@ -22,7 +22,7 @@ from service.pipelines.run import Item
 ROOT = Path(__file__).parents[3]
 
 FEW = Plan(
-    turns=2,
+    turns=1,
     slow_items=4,
     noops=40,
     starts=2,
