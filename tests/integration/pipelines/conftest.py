@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Pipes:
 
     def __init__(self, engine: LocalEngine) -> None:
         self.engine = engine
+        self._runs: weakref.WeakSet[PipelineRun] = weakref.WeakSet()
 
     @property
     def pool(self) -> Pool:
@@ -75,7 +77,15 @@ class Pipes:
         }
         pipeline = registry.get(name).pipeline
         assert pipeline is not None
-        return PipelineRun(self.engine, pipeline, arguments, deadline=time.monotonic() + within, **options)
+        run = PipelineRun(self.engine, pipeline, arguments, deadline=time.monotonic() + within, **options)
+        self._runs.add(run)
+        return run
+
+    def close(self) -> None:
+        """End what a test that failed has left."""
+        for run in list(self._runs):
+            run.close()
+        self.engine.close()
 
     def run(self, name: str, within: float = 30, **arguments: Any) -> Result:
         """Run to the end, whatever that is."""
@@ -167,23 +177,23 @@ def engine_of(runtime_dir: Path, **changes: Any) -> LocalEngine:
 @pytest.fixture
 def make_pipes(tmp_path: Path) -> Iterator[Callable[..., Pipes]]:
     """Make engines that share one budget of slots; they are closed at the end of the test."""
-    engines: list[LocalEngine] = []
+    made: list[Pipes] = []
 
     def make(**changes: Any) -> Pipes:
-        engines.append(engine_of(tmp_path / "run", **changes))
-        return Pipes(engines[-1])
+        made.append(Pipes(engine_of(tmp_path / "run", **changes)))
+        return made[-1]
 
     yield make
-    for engine in engines:
-        engine.close()
+    for pipes in made:
+        pipes.close()
 
 
 @pytest.fixture(scope="module")
 def pipes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipes]:
     """One engine for all tests of a file: what one run leaves behind, the next would meet."""
-    engine = engine_of(tmp_path_factory.mktemp("run"), memory_limit=200_000_000)
-    yield Pipes(engine)
-    engine.close()
+    pipes = Pipes(engine_of(tmp_path_factory.mktemp("run"), memory_limit=200_000_000))
+    yield pipes
+    pipes.close()
 
 
 @pytest.fixture(scope="module")
