@@ -16,6 +16,9 @@ from service.tasks import signature
 from service.tasks.options import cpu_objection, timeout_objection
 from service.tasks.stages import Kind, Stage, Step
 
+#: Most processes of one stage: each gets a descriptor of every other, and the kernel sends 253 at once.
+MAX_PROCESSES = 200
+
 _STREAMS = (collections.abc.Iterator, collections.abc.Iterable)
 _GENERATED = (*_STREAMS, collections.abc.Generator)
 #: These can't be pickled.
@@ -123,8 +126,10 @@ class _Reading:
 
     def _check_options(self) -> None:
         stage = self.stage
-        if not is_count(stage.processes):
-            raise self.refuse(f"processes must be a whole number, 1 or more, not {stage.processes!r}")
+        if not is_count(stage.processes) or stage.processes > MAX_PROCESSES:
+            raise self.refuse(
+                f"processes must be a whole number from 1 to {MAX_PROCESSES}, not {stage.processes!r}"
+            )
         if not isinstance(stage.ordered, bool):
             raise self.refuse(f"ordered must be True or False, not {stage.ordered!r}")
         if said := cpu_objection(stage.cpu) or timeout_objection(stage.timeout):

@@ -20,7 +20,6 @@ def test_an_item_is_passed_on_or_late_but_never_both(pipes: Pipes, name: str) ->
     assert result.error is None
     late = [failed.item for failed in result.skipped]
     assert sorted([*result.values, *late]) == list(range(300))
-    assert not set(late) & set(range(1, 300, 2))
     assert all(isinstance(failed.cause, DeadlineExceeded) for failed in result.skipped)
 
 

@@ -404,9 +404,10 @@ class TestRefusals:
             (Stage(double, name="a b"), "stage 'a b': its name has other characters than A-Z a-z 0-9 _ . -"),
             (Stage(double, name=""), "stage '': its name has other characters than"),
             (Stage(double, name=5), "stage 5: its name has other characters than"),  # type: ignore[arg-type]
-            (Stage(double, processes=0), "processes must be a whole number, 1 or more, not 0"),
-            (Stage(double, processes=-1), "processes must be a whole number, 1 or more, not -1"),
-            (Stage(double, processes=True), "processes must be a whole number, 1 or more, not True"),
+            (Stage(double, processes=0), "processes must be a whole number from 1 to 200, not 0"),
+            (Stage(double, processes=-1), "processes must be a whole number from 1 to 200, not -1"),
+            (Stage(double, processes=True), "processes must be a whole number from 1 to 200, not True"),
+            (Stage(double, processes=201), "processes must be a whole number from 1 to 200, not 201"),
             (Stage(double, processes=1.0), "processes must be a whole number"),  # type: ignore[arg-type]
             (Stage(double, ordered="no"), "ordered must be True or False, not 'no'"),  # type: ignore[arg-type]
             (Stage(double, cpu=2), "stage 'double': cpu must be 0 or 1, not 2"),
