@@ -134,7 +134,7 @@ def test_a_deadline_in_the_past_starts_nothing(run, tmp_path):
 
 
 def test_every_call_of_a_run_whose_deadline_passes_gets_an_outcome(run):
-    outcomes = list(run.outcomes((Call("spin", {"seconds": 0.1}, n) for n in range(30_000)), within=1))
+    outcomes = list(run.outcomes((Call("spin", {"seconds": 0.1}, n) for n in range(30_000)), within=3))
     assert sorted(outcome.index for outcome in outcomes) == list(range(30_000))
     assert {type(outcome.error) for outcome in outcomes} == {type(None), DeadlineExceeded}
 
@@ -173,7 +173,7 @@ def test_no_call_runs_twice_when_its_neighbours_die(run, tmp_path):
 
 def test_a_killed_task_takes_its_own_children_along(run, tmp_path):
     note = tmp_path / "pid"
-    error = run.error("leave_child_behind", within=1.0, path=str(note))
+    error = run.error("leave_child_behind", within=3.0, path=str(note))
     assert isinstance(error, DeadlineExceeded)
     child = int(note.read_text())
     end = time.monotonic() + 5
