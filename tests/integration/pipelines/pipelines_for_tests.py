@@ -223,7 +223,11 @@ Pipeline("t_noted", count_and_note, plus_one, buffer=4)
 Pipeline("t_burn", busy, Stage(burn, processes=2, name="first"), Stage(burn, processes=2, name="second"))
 Pipeline("t_waits", wait_for, same)
 Pipeline("t_total_fails", count_up, fail_on_total)
-Pipeline("t_wide_and_long", count_up, *(Stage(plus_one, processes=2, name=f"step_{n}") for n in range(4)))
+Pipeline(
+    "t_wide_and_long",
+    count_up,
+    *(Stage(plus_one, processes=2 if n else 1, name=f"step_{n}") for n in range(4)),
+)
 Pipeline(
     "t_first_of_endless", count_on, Stage(plus_one, processes=3), Stage(times_two, processes=2), first_three
 )
