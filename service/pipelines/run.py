@@ -212,7 +212,7 @@ class PipelineRun(Iterator[Item | Skipped]):
                 cause = NotSerializable("result", f"{type(error).__name__}: {error}")
                 raise StageFailed(self._pipeline.steps[-1].name, None, cause) from error
             yield Outcome(-1, timing, parcel, ended=False)
-            size += results.size
+            size += len(parcel.content) + sum(map(len, parcel.buffers))
             if size >= MAX_BYTES:
                 return
 
