@@ -13,7 +13,6 @@ The peers are in ``channel_peers``.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from loadtests.channel_peers import PEERS
 from loadtests.channel_plan import FULL, QUICK, Plan
 from loadtests.http_report import Clock, note
 from loadtests.limited import limited
-from loadtests.report import Json
+from loadtests.report import Json, publish
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 600
@@ -47,11 +46,7 @@ def main(*, quick: bool, rounds: int | None, peers: Sequence[str], path: Path | 
     plan = QUICK if quick else FULL
     plan = dataclasses.replace(plan, rounds=rounds or plan.rounds)
     report = run(tuple(dict.fromkeys(peers)) or tuple(PEERS), plan)
-    click.echo(channel_report.text(report))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-        click.echo(f"\nwritten: {path}")
+    publish(channel_report.text(report), report, path)
 
 
 def run(names: Sequence[str], plan: Plan) -> Json:

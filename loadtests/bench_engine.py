@@ -12,7 +12,6 @@ The peers are in ``engine_peers``, the functions they run in ``bench_tasks``.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from loadtests import engine_fresh, engine_report, engine_turns
 from loadtests.engine_peers import PEERS
 from loadtests.engine_plan import QUICK, Plan, Samples
 from loadtests.limited import limited
+from loadtests.report import publish
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 300
@@ -47,10 +47,7 @@ def main(*, quick: bool, repeat: int | None, processes: int, peers: Sequence[str
     plan = dataclasses.replace(QUICK if quick else Plan(), processes=processes)
     plan = dataclasses.replace(plan, rounds=repeat or plan.rounds)
     report = run(peers or list(PEERS), plan)
-    click.echo(engine_report.text(report))
-    if path is not None:
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-        click.echo(f"\nwritten: {path}")
+    publish(engine_report.text(report), report, path)
 
 
 def run(names: Sequence[str], plan: Plan) -> engine_report.Json:

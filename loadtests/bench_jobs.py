@@ -14,7 +14,6 @@ jobs_report       one table with the goals, JSON; jobs_disk: what the stores are
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -29,7 +28,7 @@ from loadtests.jobs_everycore import MOST, Everycore
 from loadtests.jobs_plan import FULL, QUICK, Figures, Plan, Samples
 from loadtests.jobs_queue import Contender, Queue
 from loadtests.limited import limited
-from loadtests.report import Json
+from loadtests.report import Json, publish
 
 #: Seconds after which a run is given up: for each turn of a contender, and beyond.
 TURN_LIMIT, MARGIN = 90, 60
@@ -53,11 +52,7 @@ def main(
     plan = QUICK if quick else FULL
     plan = dataclasses.replace(plan, turns=turns or plan.turns, jobs=jobs or plan.jobs)
     report = run(tuple(dict.fromkeys(names)) or NAMES, plan)
-    click.echo(jobs_report.text(report))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-        click.echo(f"\nwritten: {path}")
+    publish(jobs_report.text(report), report, path)
 
 
 def run(names: Sequence[str], plan: Plan) -> Json:

@@ -12,7 +12,6 @@ pipelines_report      one table, the goals, JSON
 from __future__ import annotations
 
 import dataclasses
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from loadtests.limited import limited
 from loadtests.pipelines_cases import cases, rounds_in_a_microsecond
 from loadtests.pipelines_plan import FULL, QUICK, WARM_UP, Plan, Samples
 from loadtests.pipelines_ways import Bench, Engines, Measure
-from loadtests.report import Json
+from loadtests.report import Json, publish
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 900
@@ -45,11 +44,7 @@ def main(*, quick: bool, turns: int | None, path: Path | None) -> None:
     """
     plan = QUICK if quick else FULL
     report = run(dataclasses.replace(plan, turns=turns or plan.turns))
-    click.echo(pipelines_report.text(report))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-        click.echo(f"\nwritten: {path}")
+    publish(pipelines_report.text(report), report, path)
 
 
 def run(plan: Plan) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
@@ -111,11 +110,7 @@ def _table(figures: Sequence[Json]) -> Iterator[str]:
 
 def publish(report: Json, path: Path | None) -> None:
     """Print the table, and write the document if there is a path for it."""
-    click.echo(text(report))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-        click.echo(f"\nwritten: {path}")
+    common.publish(text(report), report, path)
 
 
 def note(text: str) -> None:

@@ -1,14 +1,17 @@
-"""What all reports have in common: the machine, medians with their spread, cells under each other."""
+"""What all reports have in common: the machine, medians with their spread, cells under each other, a file."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import click
 import psutil
 
 Json = dict[str, Any]
@@ -65,6 +68,15 @@ def cell(value: float | str | None) -> str:
     if isinstance(value, str):
         return value
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def publish(text: str, report: Json, path: Path | None) -> None:
+    """Print the table, and write the document if there is a path for it."""
+    click.echo(text)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        click.echo(f"\nwritten: {path}")
 
 
 def verdict(*, reached: bool | None) -> str:

@@ -25,9 +25,9 @@ from service.jobs.webhooks.allowed import Allowed
 from service.jobs.webhooks.target import check
 from service.settings import Settings
 from service.tasks.contract import Contract, InvalidArguments
+from service.tasks.options import MAX_TIMEOUT
 
-#: Longest time that an attempt may be given, in seconds, and furthest time ahead that is taken.
-MAX_TIMEOUT = 30 * 86_400.0
+#: Furthest time ahead that is taken, in seconds.
 MAX_AHEAD = 10 * 366 * 86_400.0
 MAX_ATTEMPTS = 100
 

@@ -24,6 +24,7 @@ from service.tasks import registry
 from service.tasks.log_formats import FORMATS
 from service.tasks.logs import log_statistics
 from service.tasks.testing import run_pipeline
+from tests.films import film
 from tests.unit.pages import REFERENCE
 
 TEXT = (REFERENCE / "built-in-pipelines.md").read_text(encoding="utf-8")
@@ -68,18 +69,6 @@ def access_log() -> bytes:
 
 def json_log() -> bytes:
     return gzip.compress(b'{"service": "a"}\n{"service": "b"}\n')
-
-
-def film() -> bytes:
-    av = pytest.importorskip("av")
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(3):
-            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48), "red"))))
-        container.mux(stream.encode())
-    return out.getvalue()
 
 
 #: What stands in for the reader's files.

@@ -21,6 +21,7 @@ from service.engine.fake import FakeEngine
 from service.settings import Settings
 from service.tasks import registry
 from service.tasks.testing import check_result
+from tests.films import film
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "built-in-tasks.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -95,18 +96,6 @@ def picture() -> bytes:
     image, out = Image.new("L", (40, 40), "white"), io.BytesIO()
     image.paste("black", (18, 5, 22, 35))
     image.save(out, "PNG")
-    return out.getvalue()
-
-
-def film() -> bytes:
-    av = pytest.importorskip("av")
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(3):
-            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48), "red"))))
-        container.mux(stream.encode())
     return out.getvalue()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.api.job_submissions import MAX_AHEAD, MAX_ATTEMPTS, MAX_TIMEOUT
+from service.api.job_submissions import MAX_AHEAD, MAX_ATTEMPTS
 from service.api.openapi.parts import object_of, ref
 from service.api.openapi.schemas import Schema, example, hoist
 from service.jobs.model import LEAST_PRIORITY, MOST_PRIORITY, State
 from service.settings import Settings
 from service.tasks.contract import Contract
+from service.tasks.options import MAX_TIMEOUT
 
 STATES = [state.value for state in State]
 ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}

@@ -20,6 +20,7 @@ from service.errors import StageFailed, TaskFailed
 from service.pipelines.run import Item, PipelineRun, Skipped
 from service.tasks import registry
 from service.tasks.testing import run_pipeline
+from tests.films import film
 
 Run = Callable[..., PipelineRun]
 
@@ -179,16 +180,7 @@ class TestGallery:
 
 @pytest.fixture(scope="module")
 def clip() -> bytes:
-    av = pytest.importorskip("av")
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        for number in range(50):
-            frame = av.VideoFrame.from_image(Image.new("RGB", (640, 360), (5 * number, 0, 0)))
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return out.getvalue()
+    return film((640, 360), [(5 * number, 0, 0) for number in range(50)])
 
 
 class TestVideo:

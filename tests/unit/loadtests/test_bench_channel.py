@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -16,8 +12,8 @@ from loadtests.bench_channel import main
 from loadtests.channel_peers import BoundedQueue, Channel, UnboundedQueue
 from loadtests.channel_plan import Plan, Samples
 from loadtests.channel_workers import put_small
+from tests.unit.loadtests.alone import run_alone
 
-ROOT = Path(__file__).parents[3]
 PEERS = ["channel", "put_many", "Queue(n)", "raw pipe"]
 
 # In a process of its own, for the standard fork server stays until the one that started it ends.
@@ -51,21 +47,6 @@ def put_one_less(end, count):
 def put_one_twice(end, count):
     end.put_all([(3, "an item", 0.5)])
     return put_small(end, count)
-
-
-def run_alone(script):
-    # Not measured by coverage: processes are ended here as the benchmark ends its own, by SIGKILL.
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env=os.environ | {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""},
-        capture_output=True,
-        text=True,
-        timeout=55,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 @pytest.fixture(scope="module")

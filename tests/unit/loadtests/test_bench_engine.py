@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,8 +11,8 @@ from loadtests import bench_tasks, engine_report, engine_turns
 from loadtests.bench_engine import main
 from loadtests.engine_peer import Peer
 from loadtests.engine_plan import Plan, Samples
+from tests.unit.loadtests.alone import run_alone
 
-ROOT = Path(__file__).parents[3]
 PEERS = ["raw pipe", "everycore", "concurrent.futures", "mp.Pool"]
 
 # In a process of its own, for the standard fork server stays until the one that started it ends.
@@ -32,19 +28,7 @@ print(json.dumps(run({PEERS!r}, plan)))
 
 @pytest.fixture(scope="module")
 def report():
-    # Not measured by coverage: mp.Pool ends its processes by SIGTERM, which coverage's own handler does
-    # not survive while it stops.
-    run = subprocess.run(
-        [sys.executable, "-c", SMALL_RUN],
-        cwd=ROOT,
-        env=os.environ | {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""},
-        capture_output=True,
-        text=True,
-        timeout=55,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return json.loads(run_alone(SMALL_RUN))
 
 
 def test_every_figure_is_measured_for_every_peer_that_has_it(report):

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,8 +14,7 @@ from loadtests.pipelines_plan import Plan
 from loadtests.pipelines_tasks import Load
 from loadtests.pipelines_ways import ALONE, BY_HAND, MAP, ONE_TASK, PIPELINE, Bench, Engines
 from service.pipelines.run import Item
-
-ROOT = Path(__file__).parents[3]
+from tests.unit.loadtests.alone import run_alone
 
 FEW = Plan(
     turns=1,
@@ -43,18 +38,7 @@ print(json.dumps(run({FEW!r})))
 
 @pytest.fixture(scope="module")
 def report():
-    # Not measured by coverage: what is built by hand may have to be killed.
-    run = subprocess.run(
-        [sys.executable, "-c", SMALL_RUN],
-        cwd=ROOT,
-        env=os.environ | {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""},
-        capture_output=True,
-        text=True,
-        timeout=55,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return json.loads(run_alone(SMALL_RUN))
 
 
 def test_a_pipeline_has_every_figure_and_every_figure_is_compared(report):

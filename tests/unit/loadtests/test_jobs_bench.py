@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,8 +10,7 @@ from click.testing import CliRunner
 from loadtests import jobs_everycore, jobs_report
 from loadtests.bench_jobs import main
 from loadtests.jobs_queue import JobsFailed
-
-ROOT = Path(__file__).parents[3]
+from tests.unit.loadtests.alone import run_alone
 
 # In a process of its own, for it takes signals to itself.
 SMALL_RUN = """
@@ -35,11 +31,7 @@ JOB = {
 
 @pytest.fixture(scope="module")
 def report():
-    run = subprocess.run(
-        [sys.executable, "-c", SMALL_RUN], cwd=ROOT, capture_output=True, text=True, timeout=55, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return json.loads(run_alone(SMALL_RUN))
 
 
 def test_every_figure_is_measured(report):
