@@ -1,8 +1,8 @@
 """Something to do every so often in the thread of a run, which waits for items that may be long in coming.
 
 channel ─┐
-         ├─> epoll ──> the engine asks the feed ──> PipelineRun looks for items
-clock ───┘                        └──> every so often: ``look``
+         ├─> epoll ──> the engine asks PipelineRun for items ──> every so often: ``look``
+clock ───┘
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
-from service.engine.base import Call, Engine, Feed, OnEvent, Outcome, Outcomes
 from service.errors import EngineUnavailable
-from service.pipelines.wrapper import Wrapper
 
 
 class Clock:
     """Rings every so many seconds until it is closed."""
 
-    def __init__(self, seconds: float) -> None:
-        """Start its thread; raises ``EngineUnavailable`` when there is none, or no descriptor, to be had."""
+    def __init__(self, seconds: float, look: Callable[[], None]) -> None:
+        """Start its thread; raises ``EngineUnavailable`` when there is none, or no descriptor, to be had.
+
+        ``look`` is called in the thread of the run.
+        """
         self._seconds = seconds
+        self._look = look
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pipeline-clock", daemon=True)
         with contextlib.ExitStack() as undo:
@@ -46,48 +48,16 @@ class Clock:
         self._epoll.register(fd, select.EPOLLIN)
         return self._epoll.fileno()
 
-    def has_rung(self) -> bool:
-        """Tell whether it has rung since it was last asked."""
+    def look_if_it_rang(self) -> None:
+        """Look, if it has rung since this was called last."""
         try:
             os.eventfd_read(self._bell)
         except BlockingIOError:
-            return False
-        return True
+            return
+        self._look()
 
     def close(self) -> None:
         """End the thread; a second call does nothing."""
         self._over.set()
         self._thread.join()
         self._close.close()
-
-
-class Ticking(Wrapper):
-    """Runs a feed, and looks up whenever the clock has rung, also while the feed has nothing to give."""
-
-    def __init__(self, inner: Engine, clock: Clock, look: Callable[[], None]) -> None:
-        """``look`` is called in the thread of the run."""
-        super().__init__(inner)
-        self._clock = clock
-        self._look = look
-
-    def run(
-        self,
-        calls: Iterable[Call | Outcome] | Feed,
-        *,
-        deadline: float,
-        on_event: OnEvent | None = None,
-        hangup_fd: int | None = None,
-        together: int = 0,
-    ) -> Outcomes:
-        """Run a feed; see ``base.Engine``."""
-        assert isinstance(calls, Feed)
-        feed = Feed(self._asked(calls.calls), self._clock.beside(calls.fd))
-        return self._inner.run(
-            feed, deadline=deadline, on_event=on_event, hangup_fd=hangup_fd, together=together
-        )
-
-    def _asked(self, calls: Iterator[Call | Outcome | None]) -> Iterator[Call | Outcome | None]:
-        for call in calls:
-            if call is None and self._clock.has_rung():
-                self._look()
-            yield call

@@ -16,16 +16,18 @@ from service.engine.base import Call, Engine, Feed, OnEvent, Outcome, Outcomes
 from service.engine.crews import Crews
 from service.errors import CallError, Stopping
 from service.pipelines.single import PipelineCall
-from service.pipelines.wrapper import Wrapper
 from service.tasks import registry
 
 
-class PipelineEngine(Wrapper):
+class PipelineEngine:
     """Hands calls of tasks to another engine, and runs pipelines on that, too."""
 
     def __init__(self, inner: Engine, *, processes: int, max_result: int) -> None:
-        """``processes`` is how many pipelines may have; a result of theirs has up to ``max_result`` bytes."""
-        super().__init__(inner)
+        """Do not own ``inner``, but close it with this one.
+
+        ``processes`` is how many pipelines may have; a result of theirs has up to ``max_result`` bytes.
+        """
+        self._inner = inner
         self._crews = Crews(processes)
         self._max_result = max_result
 
@@ -49,6 +51,25 @@ class PipelineEngine(Wrapper):
                 calls, deadline=deadline, on_event=on_event, hangup_fd=hangup_fd, together=together
             )
         return _Mixed(self._inner, self._crews, self._max_result, calls, deadline, on_event, hangup_fd)
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that one more call would wait now before it starts, as far as can be told."""
+        return self._inner.backlog
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call need not wait for what tasks share to be loaded."""
+        return self._inner.ready
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more work."""
+        return self._inner.closed
+
+    def close(self) -> None:
+        """Stop everything and free every process; a second call does nothing."""
+        self._inner.close()
 
 
 class _Mixed(Outcomes):

@@ -33,6 +33,7 @@ from service.errors import (
     StageFailed,
     TaskCrashed,
 )
+from service.pipelines.clock import Clock
 from service.pipelines.report import StageReport
 from service.pipelines.wiring import Wiring
 from service.tasks.pipelines import Kind, Pipeline
@@ -67,7 +68,7 @@ class Skipped:
 class PipelineRun(Iterator[Item | Skipped]):
     """Yields what the last stage passes on."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a caller may want, each by its name
         self,
         engine: Engine,
         pipeline: Pipeline,
@@ -79,12 +80,13 @@ class PipelineRun(Iterator[Item | Skipped]):
         attempt: int = 0,
         on_event: OnEvent | None = None,
         hangup_fd: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Start nothing before the first item is asked for; ``args`` fit the producer.
 
         ``deadline`` is a ``time.monotonic()`` time. With ``skip`` an item whose stage raises, crashes or
         passes its limit is left out. ``attempt`` is of the job that this is, if it is one; ``on_event`` hears
-        what its processes print. ``hangup_fd`` as for ``Engine.run``.
+        what its processes print. ``hangup_fd`` as for ``Engine.run``. ``clock`` is looked at while it waits.
 
         Iterating raises ``StageFailed``, ``DeadlineExceeded`` and what ``Engine.run`` says. Raises
         ``EngineUnavailable`` when there are no descriptors to be had, and ``Stopping``.
@@ -93,6 +95,7 @@ class PipelineRun(Iterator[Item | Skipped]):
         self._deadline = deadline
         self._skip = skip
         self._on_event = on_event
+        self._clock = clock
         self._begun = time.monotonic()
         self._started: float | None = None
         self._found: deque[Item | Skipped] = deque()
@@ -113,8 +116,9 @@ class PipelineRun(Iterator[Item | Skipped]):
                 attempt=attempt,
             )
             self._to_start = deque(range(len(self._wiring.positions)))
+            news = self._wiring.results.fileno()
             self._outcomes = engine.run(
-                Feed(self._feed(), self._wiring.results.fileno()),
+                Feed(self._feed(), news if clock is None else clock.beside(news)),
                 deadline=deadline,
                 on_event=self._hear,
                 hangup_fd=hangup_fd,
@@ -183,6 +187,8 @@ class PipelineRun(Iterator[Item | Skipped]):
                 yield from self._arrived()
             except EOFError:
                 break
+            if self._clock is not None:
+                self._clock.look_if_it_rang()
             yield None
         yield from self._let_the_others_end()
 

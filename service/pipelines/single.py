@@ -22,7 +22,7 @@ from service.errors import (
     TaskFailed,
     cause_of,
 )
-from service.pipelines.clock import Clock, Ticking
+from service.pipelines.clock import Clock
 from service.pipelines.report import StageReport
 from service.pipelines.results import Results, results_of
 from service.pipelines.run import Item, PipelineRun, Skipped
@@ -64,9 +64,9 @@ class PipelineCall:
         call, was_ready = self._call, engine.ready
         if call.timeout is not None:
             deadline = min(deadline, time.monotonic() + call.timeout)
-        with closing(Clock(PERIOD)) as clock:
+        with closing(Clock(PERIOD, lambda: self._look(run))) as clock:
             run = PipelineRun(
-                Ticking(engine, clock, lambda: self._look(run)),
+                engine,
                 self._pipeline,
                 call.args,
                 deadline=deadline,
@@ -75,6 +75,7 @@ class PipelineCall:
                 attempt=call.attempt,
                 on_event=self._pass_on,
                 hangup_fd=hangup_fd,
+                clock=clock,
             )
             try:
                 outcome = self._outcome(run)
