@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from service.api import streams
 from service.api.results import dumps
 from service.api.streaming import BrokenOff
-from service.errors import EverycoreError, TaskFailed
+from service.errors import EverycoreError
+from service.pipelines.results import promised_bytes
 from service.tasks.pipelines import Pipeline
 
 #: Items left out that an answer in JSON tells of; they are kept until its end, and may be many.
@@ -132,10 +133,7 @@ class Raw:
 
     def item(self, value: Any) -> bytes:
         """Return a result; raises ``TaskFailed`` for one that is not bytes."""
-        if not isinstance(value, bytes | bytearray | memoryview):
-            said = f"it gave {type(value).__name__}, and the pipeline promises {self.media_type}"
-            raise TaskFailed("TypeError", said)
-        return bytes(value)
+        return promised_bytes(value, self.media_type)
 
     def skipped(self, problem: Document) -> bytes:  # noqa: ARG002 - the protocol's
         """Write nothing; the log has it."""

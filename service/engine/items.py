@@ -93,11 +93,7 @@ class ItemSender:
 def _filled(pickled: bytes, buffers: list[memoryview]) -> Arena:
     arena = Arena.create()
     try:
-        arena.append_pickled(pickled, buffers)
-        arena.commit(1)
-    except BaseException:
-        arena.close()
-        raise
+        arena.hold(pickled, buffers)
     finally:
         buffers.clear()
     return arena

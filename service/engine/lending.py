@@ -87,12 +87,7 @@ class Lender:
     def fill(self, pickled: bytes, buffers: list[memoryview]) -> Loan:
         """Return memory with a pickled value in it; raises ``OSError`` when there is no descriptor for it."""
         loan = self._take()
-        try:
-            loan.arena.append_pickled(pickled, buffers)
-            loan.arena.commit(1)
-        except BaseException:
-            loan.arena.close()
-            raise
+        loan.arena.hold(pickled, buffers)
         return loan
 
     def _take(self) -> Loan:

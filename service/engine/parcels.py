@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from service.engine.items import Unsendable
-from service.engine.transport import OUT_OF_BAND
+from service.engine.transport import OUT_OF_BAND, beside_the_pickle
 
 
 class Unreadable(Exception):
@@ -49,18 +49,12 @@ class Parcel(NamedTuple):
 
 def pack(value: Any) -> tuple[Any, Sequence[Any]]:
     """Return the content and the buffers of a parcel; raises ``Unsendable``, and ``MemoryError``."""
-    buffers: list[pickle.PickleBuffer] = []
-
-    def inside(buffer: pickle.PickleBuffer) -> bool:
-        if buffer.raw().nbytes < OUT_OF_BAND:
-            return True
-        buffers.append(buffer)
-        return False
-
+    buffers: list[memoryview] = []
     try:
-        pickled = pickle.dumps(value, 5, buffer_callback=inside)
+        pickled = pickle.dumps(value, 5, buffer_callback=beside_the_pickle(buffers))
     except MemoryError:
         raise
     except Exception as error:
         raise Unsendable(f"{type(error).__name__}: {error}") from error
-    return (pickle.PickleBuffer(pickled) if len(pickled) >= OUT_OF_BAND else pickled), buffers
+    content = pickle.PickleBuffer(pickled) if len(pickled) >= OUT_OF_BAND else pickled
+    return content, [pickle.PickleBuffer(buffer) for buffer in buffers]

@@ -98,7 +98,7 @@ class StageWorker:
                     value = next(values)
                 except StopIteration:
                     return
-                self._pass_on(number, value)
+                self._pass_on(value, number)
                 number += 1
 
     def _take_each(self, work_on: Callable[[Parcel, Any], None]) -> None:
@@ -115,12 +115,12 @@ class StageWorker:
     def _change(self, parcel: Parcel, value: Any) -> None:
         result = self._step.function(value)
         if not self._step.sink:
-            self._pass_in_turn(parcel, result)
+            self._pass_on(result, parcel.number, parcel.place)
 
     def _spread(self, parcel: Parcel, value: Any) -> None:
         with contextlib.closing(self._step.function(value)) as results:
             for result in results:
-                self._pass_in_turn(parcel, result)
+                self._pass_on(result, parcel.number, parcel.place)
                 self._work.go_on()
 
     def _take_whole(self) -> None:
@@ -138,7 +138,7 @@ class StageWorker:
 
     def _pass_on_of_all(self, value: Any) -> None:
         self._check_whole()
-        self._pass_on(self._latest, value)
+        self._pass_on(value, self._latest)
 
     def _check_whole(self) -> None:
         """Raise what broke the items off, for the function may have taken it for an error of its own."""
@@ -161,7 +161,7 @@ class StageWorker:
         """Yield items to work on, with their values."""
         while (parcel := self._take()) is not None:
             if isinstance(parcel.content, Lost):
-                self._send_in_turn(parcel, parcel.content)
+                self._send(parcel.number, parcel.place, parcel.content)
             else:
                 self._begin()
                 try:
@@ -188,13 +188,13 @@ class StageWorker:
             else:
                 ints[at + TAKING] = 0
                 return parcel
-            self._wait(self._items, INPUT)
+            self._wait_for_an_item()
 
-    def _wait(self, poll: select.poll, word: int) -> None:
+    def _wait_for_an_item(self) -> None:
         self._work.pause()
         since = time.monotonic()
-        poll.poll()
-        self._work.spend(word, since)
+        self._items.poll()
+        self._work.spend(INPUT, since)
 
     def _begin(self) -> None:
         """Begin to work on an item, or go on with the work on all of them."""
@@ -213,16 +213,11 @@ class StageWorker:
 
     # Passing on
 
-    def _pass_in_turn(self, parcel: Parcel, value: Any) -> None:
+    def _pass_on(self, value: Any, number: int, place: int = -1) -> None:
+        """Pass on what comes of the item of that number, in the turn of its place if turns are kept."""
         packed = pack(value)
         self._work.hold()
-        self._send_in_turn(parcel, *packed)
-        self._ints[self._at + ITEMS_OUT] += 1
-
-    def _pass_on(self, number: int, value: Any) -> None:
-        packed = pack(value)
-        self._work.hold()
-        self._send(number, *packed)
+        self._send(number, place, *packed)
         self._ints[self._at + ITEMS_OUT] += 1
 
     def _leave_out(self, parcel: Parcel, step: int, error: BaseException) -> None:
@@ -233,16 +228,13 @@ class StageWorker:
         else:
             lost = Lost(step, *failure(error, FAILED))
         self._ints[self._at + SKIPPED] += 1
-        self._send_in_turn(parcel, lost)
+        self._send(parcel.number, parcel.place, lost)
 
-    def _send_in_turn(self, parcel: Parcel, content: Any, buffers: Sequence[Any] = ()) -> None:
+    def _send(self, number: int, place: int, content: Any, buffers: Sequence[Any] = ()) -> None:
         if self._turns is not None:
-            self._turns.wait(parcel.place)
-        self._send(parcel.number, content, buffers)
-
-    def _send(self, number: int, content: Any, buffers: Sequence[Any]) -> None:
-        place = self._board.next_place(self._post.step) if self._has_order else -1
-        message = self._writer.pack((number, place, content, buffers))
+            self._turns.wait(place)
+        next_place = self._board.next_place(self._post.step) if self._has_order else -1
+        message = self._writer.pack((number, next_place, content, buffers))
         if self._has_order:
             self._board.take_place(self._post.step)
         if not self._writer.send(message, wait=False):

@@ -127,6 +127,15 @@ class Arena:
             self._append_buffers(buffers)
         _HEADER.pack_into(self._map, start, len(pickled), len(buffers), self.end)
 
+    def hold(self, pickled: bytes, buffers: list[memoryview]) -> None:
+        """Write a value that was pickled before as the only one, valid at once; close when that fails."""
+        try:
+            self.append_pickled(pickled, buffers)
+            self.commit(1)
+        except BaseException:
+            self.close()
+            raise
+
     def write(self, data: bytes | memoryview) -> None:
         """Take the next piece of a pickle; what ``pickle.Pickler`` asks of a file."""
         stop = self.end + len(data)

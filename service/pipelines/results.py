@@ -45,10 +45,10 @@ class Joined:
 
     def add(self, item: Item) -> None:
         """Take bytes."""
-        value = item.value
-        if not isinstance(value, bytes | bytearray):
-            said = f"it gave {type(value).__name__}, and the pipeline promises {self._media_type}"
-            raise StageFailed(self._stage, item.number, TaskFailed("TypeError", said))
+        try:
+            value = promised_bytes(item.value, self._media_type)
+        except TaskFailed as error:
+            raise StageFailed(self._stage, item.number, error) from error
         check_size(len(self._content) + len(value), self._most)
         self._content += value
         self.count += 1
@@ -84,6 +84,14 @@ class Listed:
         """Return the list."""
         self._content += b"]"
         return Encoded(bytes(self._content))
+
+
+def promised_bytes(value: Any, media_type: str) -> bytes:
+    """Return the bytes that a last stage gave; raises ``TaskFailed`` for anything else."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        said = f"it gave {type(value).__name__}, and the pipeline promises {media_type}"
+        raise TaskFailed("TypeError", said)
+    return bytes(value)
 
 
 def check_size(size: int, most: int) -> None:
