@@ -405,7 +405,7 @@ def test_a_large_item_that_finds_no_descriptor_is_an_error_and_the_next_one_come
 
 def test_large_items_wait_when_too_many_descriptors_are_on_their_way():
     writer, reader = channel(500)
-    with contextlib.closing(Processes()) as processes:
+    with contextlib.closing(reader), contextlib.closing(Processes()) as processes:
         process = processes.start(put_large_ones_as_nobody, writer, 100)
         writer.close()
         sent = process.said()
@@ -413,10 +413,9 @@ def test_large_items_wait_when_too_many_descriptors_are_on_their_way():
         # It goes on when some were received, and its last item is behind all the others
         arrays = [reader.get() for _ in range(sent + 1)]
         assert process.ended() == 0
-    assert all((array == 0).all() for array in arrays)
-    with pytest.raises(EOFError):
-        reader.get()
-    reader.close()
+        assert all((array == 0).all() for array in arrays)
+        with pytest.raises(EOFError):
+            reader.get()
 
 
 def test_ends_can_be_sent_to_another_process(ends):
