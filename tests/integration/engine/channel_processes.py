@@ -173,7 +173,7 @@ def _put_large_ones(writer: Writer, tell: Tell, open_files: int) -> None:
 
 @contextlib.contextmanager
 def nobody() -> Iterator[None]:
-    """Be a user without rights for a while, who may not write what coverage notes at the end, if we are root."""
+    """Be a user without rights for a while, if we are root, who writes what coverage notes at the end."""
     if os.getuid() != 0:
         yield
         return
