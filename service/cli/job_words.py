@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.cli.console import printable, span
@@ -93,7 +93,14 @@ def details(
         ("error", _error(job)),
         ("webhook", job.webhook or "-"),
     ]
+    stages = (job.progress or {}).get("stages", [])
+    rows += [("stage", _stage(stage)) for stage in stages]
     return rows + [("delivery", _delivery(each)) for each in deliveries]
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    counts = f"{stage['items_in']} in, {stage['items_out']} out, {stage['skipped']} skipped"
+    return f"{_short(stage['name'], MAX_NOTE)}: {counts}"
 
 
 def _value(payload: Payload | None) -> str:

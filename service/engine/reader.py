@@ -36,9 +36,6 @@ class Reader:
         # Items that came with others, to this process.
         self._rest: deque[Any] = deque()
         self._pid = os.getpid()
-        # Length of the latest message, until somebody asks for the size of its item.
-        self._length: int | None = None
-        self._size = 0
 
     def fileno(self) -> int:
         """Return its descriptor, readable when there is a message, or no more will come.
@@ -46,14 +43,6 @@ class Reader:
         Items that came in one message are not seen there: ask again until ``Empty`` comes.
         """
         return self._socket.fileno()
-
-    @property
-    def size(self) -> int:
-        """How many bytes the item took that was received last."""
-        if self._length is not None:
-            self._size = len(self._inbox[: self._length].rstrip(b"\0"))
-            self._length = None
-        return self._size
 
     def receive(self, *, wait: bool) -> Any:
         """Return the next item; large buffers in it are views of memory that stays for as long as they do.
@@ -76,14 +65,10 @@ class Reader:
             raise EOFError
         kind = self._inbox[0]
         if kind == wire.PICKLE:
-            self._length = length
             return pickle.loads(self._inbox)
-        self._length = None
         return self._first_of_several() if kind == wire.SEVERAL else self._from_memory(extra)
 
     def _first_of_several(self) -> Any:
-        _, count, length = wire.SEVERAL_HEADER.unpack_from(self._inbox)
-        self._size = length // count
         self._pid = os.getpid()
         with memoryview(self._inbox)[wire.SEVERAL_HEADER.size :] as pickled:
             self._rest.extend(pickle.loads(pickled))
@@ -96,7 +81,7 @@ class Reader:
         return self.receive(wait=wait)
 
     def _from_memory(self, extra: list[tuple[int, int, bytes]]) -> Any:
-        _, number, self._size = wire.MEMORY_HEADER.unpack_from(self._inbox)
+        _, number = wire.MEMORY_HEADER.unpack_from(self._inbox)
         fds = [wire.FD.unpack_from(data)[0] for _, _, data in extra if len(data) >= wire.FD.size]
         if not fds:
             raise OSError(errno.EMFILE, "a large item was lost on the way: too many open files")

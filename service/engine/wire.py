@@ -1,8 +1,8 @@
 """What the messages of a channel look like.
 
-    0x80 …            a pickle, which tells where it ends, whatever padding follows
-    M count length …  the pickle of a list of items
-    A number size     the item is in memory: a descriptor comes along, the number tells which memory it is
+    0x80 …    a pickle, which tells where it ends, whatever padding follows
+    M …       the pickle of a list of items
+    A number  the item is in memory: a descriptor comes along, the number tells which memory it is
 
 Zeros fill it up to the length that ``bound`` asks for.
 """
@@ -18,7 +18,7 @@ from service.engine.lending import NUMBER
 MAX_MESSAGE = 96 * 1024
 #: Kinds of messages: their first byte.
 PICKLE, SEVERAL, BY_MEMORY = pickle.PROTO[0], ord("M"), ord("A")
-SEVERAL_HEADER = struct.Struct("<BBH")
-MEMORY_HEADER = struct.Struct(f"<B{NUMBER}sQ")
+SEVERAL_HEADER = struct.Struct("B")
+MEMORY_HEADER = struct.Struct(f"B{NUMBER}s")
 #: A descriptor.
 FD = struct.Struct("i")

@@ -75,7 +75,7 @@ class Writer:
             loan = self._lender.fill(data, self._packer.buffers)
         finally:
             self._packer.buffers.clear()
-        header = wire.MEMORY_HEADER.pack(wire.BY_MEMORY, loan.number, loan.arena.end)
+        header = wire.MEMORY_HEADER.pack(wire.BY_MEMORY, loan.number)
         return Message(header.ljust(self._shortest, b"\0"), loan)
 
     def send(self, message: Message, *, wait: bool) -> bool:
@@ -157,7 +157,7 @@ class Writer:
         if self._packer.buffers or len(data) > min(MANY_BYTES, self._longest - wire.SEVERAL_HEADER.size):
             self._packer.buffers.clear()
             return None
-        return wire.SEVERAL_HEADER.pack(wire.SEVERAL, len(some), len(data)) + data
+        return wire.SEVERAL_HEADER.pack(wire.SEVERAL) + data
 
     def end(self) -> None:
         """Let the items end, whoever else has a copy of this end."""

@@ -52,6 +52,10 @@ class Process:
         self._pipe = pipe
         self.pid = process.pid
 
+    def speaks(self) -> bool:
+        """Return whether it has told something that was not asked for yet, or is gone."""
+        return self._pipe.poll()
+
     def said(self) -> Any:
         """Return the next thing that it tells; raises ``EOFError`` when it is gone."""
         assert self._pipe.poll(20), "it says nothing"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pickle
 import resource
 import select
 import socket
@@ -18,7 +17,6 @@ import pytest
 from service.engine.channel import Closed, Empty, Reader, Writer, channel
 from service.engine.items import Unsendable
 from service.engine.wire import MAX_MESSAGE
-from service.engine.writer import MANY
 from tests.integration.engine.channel_processes import Processes, put_large_ones_as_nobody
 
 LARGE = np.arange(100_000)
@@ -135,18 +133,6 @@ def test_several_buffers_of_an_item_come_in_their_places(ends):
     assert all(map(np.array_equal, received, arrays))
     assert all(one is other for one, other in zip(received, again, strict=True))
     assert received[-1].flags.f_contiguous
-
-
-def test_the_size_of_an_item_is_told(ends):
-    writer, reader = ends
-    for value in (1, LARGE, "x" * 3000):
-        writer.put(value)
-        reader.get()
-
-        assert 0 <= reader.size - len(pickle.dumps(value, 5)) < 300
-    writer.put_many(range(MANY))
-    reader.get()
-    assert 1 <= reader.size <= 4
 
 
 @pytest.mark.parametrize("item", [lambda: 1, [LARGE, lambda: 1]], ids=["small", "large"])
@@ -290,7 +276,6 @@ def test_large_ones_among_many_go_by_themselves(ends):
 
     for item in items:
         assert np.array_equal(reader.get(), item)
-        assert (reader.size > 1000) == (np.size(item) > 1000)
 
 
 def test_small_ones_share_messages_again_after_large_ones(ends):

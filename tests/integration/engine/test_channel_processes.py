@@ -169,18 +169,24 @@ def test_a_reader_that_is_killed_takes_one_item_along_and_the_others_go_on(proce
     writer, reader = ends
     killed, other = (processes.start(check_arrays, reader) for _ in range(2))
     reader.close()
-    seen = []
-    for number in range(400):
+    numbers = itertools.count()
+
+    def put_one() -> None:
+        number = next(numbers)
         writer.put(("w", number, np.full(length, number)))
-        if number == 200:
-            seen.append(killed.said())
-            killed.kill()
+
+    # It may have begun long after the other.
+    wait_until(lambda: put_one() or killed.speaks(), 20)
+    for _ in range(200):
+        put_one()
+    killed.kill()
+    for _ in range(200):
+        put_one()
     writer.close()
 
-    seen += killed.all_said() + other.all_said()
-    numbers = [number for _, number in seen]
-    assert len(numbers) == len(set(numbers))
-    assert len(set(range(400)) - set(numbers)) <= 1
+    seen = [number for _, number in killed.all_said() + other.all_said()]
+    assert len(seen) == len(set(seen))
+    assert len(set(range(next(numbers))) - set(seen)) <= 1
     assert other.ended() == 0
 
 

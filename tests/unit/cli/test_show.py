@@ -45,6 +45,21 @@ class TestShow:
         assert (found["owner"], found["result"], found["batch"]) == ("alice", "-", "-")
         assert found["finished"] >= found["started"] >= found["created"] > "2026"
 
+    def test_the_stages_of_a_pipeline(self, run, store, runner):
+        job = submit(store)
+        stages = [
+            {"name": "read", "items_in": 0, "items_out": 12, "skipped": 0},
+            {"name": "parse\x07", "items_in": 9, "items_out": 7, "skipped": 2},
+        ]
+        runner.step(
+            Step(progress={job: (claim(runner).attempts, {"done": 7, "total": None, "stages": stages})})
+        )
+
+        rows = cells(run("jobs", "show", job).stdout)
+
+        told = ["read: 0 in, 12 out, 0 skipped", "parse\\x07: 9 in, 7 out, 2 skipped"]
+        assert [" ".join(row[1:]) for row in rows if row[0] == "stage"] == told
+
     def test_a_job_that_is_to_be_cancelled(self, shown, store, runner):
         job = submit(store)
         claim(runner)
