@@ -171,12 +171,13 @@ def test_a_reader_that_is_killed_takes_one_item_along_and_the_others_go_on(proce
     reader.close()
     numbers = itertools.count()
 
-    def put_one() -> None:
+    def put_one() -> bool:
         number = next(numbers)
         writer.put(("w", number, np.full(length, number)))
+        return killed.speaks()
 
     # It may have begun long after the other.
-    wait_until(lambda: put_one() or killed.speaks(), 20)
+    wait_until(put_one, 20)
     for _ in range(200):
         put_one()
     killed.kill()
