@@ -174,7 +174,7 @@ def test_a_reader_that_is_killed_takes_one_item_along_and_the_others_go_on(proce
     def put_one() -> bool:
         number = next(numbers)
         writer.put(("w", number, np.full(length, number)))
-        return killed.speaks()
+        return bool(killed.speaks())
 
     # It may have begun long after the other.
     wait_until(put_one, 20)
