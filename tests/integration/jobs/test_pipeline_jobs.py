@@ -247,9 +247,9 @@ class TestRoom:
     def test_they_run_one_after_the_other_and_others_beside_them(self, workshop: Workshop) -> None:
         first, second = until(workshop, "first"), until(workshop, "second")
         with workshop.runner(pool_processes=8):
-            jobs = [workshop.submit("jobs.wide", {"timeout": 2}, **first)]
+            jobs = [workshop.submit("jobs.wide", {"timeout": 20}, **first)]
             workshop.until(lambda: len(workers(first)) == 2)
-            jobs.append(workshop.submit("jobs.wide", {"timeout": 2}, **second))
+            jobs.append(workshop.submit("jobs.wide", {"timeout": 20}, **second))
             workshop.until(lambda: workshop.store.get(jobs[1]).progress is not None)
             waiting = workshop.store.get(jobs[1])
             # A task needs no room.

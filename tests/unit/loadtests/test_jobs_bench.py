@@ -17,7 +17,7 @@ SMALL_RUN = """
 import json
 from loadtests.bench_jobs import run
 from loadtests.jobs_plan import Plan
-few = Plan(turns=1, jobs=300, seconds=0.2, batches=1, watch=2.0, single_jobs=5)
+few = Plan(turns=1, jobs=2000, seconds=0.2, batches=1, watch=2.0, single_jobs=5)
 print(json.dumps(run(["everycore"], few)))
 """
 
