@@ -21,12 +21,12 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
-.PHONY: help serve video test check lint format types imports tests unit integration e2e coverage \
-    bench bench-channel bench-http bench-overload bench-jobs bench-pipelines bench-samples train-digits \
-    lock swagger clean
+.PHONY: help serve video test check lint format types imports tests unit integration e2e containers coverage \
+    bench bench-channel bench-http bench-overload bench-capacity bench-jobs bench-pipelines bench-samples train-digits \
+    loadtest loadtest-compare loadtest-smoke soak lock swagger clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/run.stamp  ## start the service (settings: .env.example; stop with Ctrl-C)
 	@exec $(bin)/python -m service serve
@@ -59,10 +59,13 @@ coverage: $(VENV)/dev.stamp  ## the figure of the last run of all tests, process
 	$(bin)/coverage report
 
 unit integration e2e: %: $(VENV)/dev.stamp
-	$(bin)/python -m pytest tests/$@
+	$(bin)/python -m pytest tests/$@ $(if $(filter e2e,$@),tests/containers)
 unit:  ## only the tests of single units
 integration:  ## only the tests with real processes
-e2e:  ## only the tests with a real Gunicorn
+e2e:  ## only the tests with a real Gunicorn, and with real containers where there is a Docker engine
+
+containers: $(VENV)/dev.stamp  ## only the tests with real containers; a Docker engine must answer
+	EVERYCORE_CONTAINERS=1 $(bin)/python -m pytest tests/containers
 
 bench: $(LOADTEST_VENV)/loadtest.stamp  ## the engine beside its peers: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_engine $(ARGS)
@@ -76,11 +79,27 @@ bench-http: $(LOADTEST_VENV)/loadtest.stamp  ## the service beside its peers ove
 bench-overload: $(LOADTEST_VENV)/loadtest.stamp  ## the service under four times the load that it can bear
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_overload $(ARGS)
 
+bench-capacity: $(LOADTEST_VENV)/loadtest.stamp  ## the formula of capacity planning beside a real service
+	$(LOADTEST_VENV)/bin/python -m loadtests.bench_capacity $(ARGS)
+
 bench-jobs: $(LOADTEST_VENV)/loadtest.stamp  ## durable jobs beside other job queues: one table, and JSON
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_jobs $(ARGS)
 
 bench-pipelines: $(LOADTEST_VENV)/loadtest.stamp  ## pipelines beside the same by hand, in a map, in one task
 	$(LOADTEST_VENV)/bin/python -m loadtests.bench_pipelines $(ARGS)
+
+# HOST=http://… asks that service in place of one that is started for it.
+loadtest: $(LOADTEST_VENV)/loadtest.stamp  ## Locust: the service under steps of load; page, tables, charts
+	$(LOADTEST_VENV)/bin/python -m loadtests.loadtest $(addprefix --host ,$(filter http%,$(HOST))) $(ARGS)
+
+loadtest-compare: $(LOADTEST_VENV)/loadtest.stamp  ## the service and other ways to do the same, in one picture
+	$(LOADTEST_VENV)/bin/python -m loadtests.loadtest_compare $(ARGS)
+
+loadtest-smoke: $(VENV)/dev.stamp $(LOADTEST_VENV)/loadtest.stamp  ## the tests of the load tests, under three minutes
+	$(bin)/python -m pytest tests/e2e/test_load_scenarios.py tests/e2e/test_load_commands.py tests/unit/loadtests
+
+soak: $(LOADTEST_VENV)/loadtest.stamp  ## 20 minutes at 70 %: whether memory, descriptors and processes stay flat
+	$(LOADTEST_VENV)/bin/python -m loadtests.soak $(ARGS)
 
 bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
 	$(bin)/python loadtests/bench_samples.py $(ARGS)

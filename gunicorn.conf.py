@@ -20,9 +20,11 @@ import gunicorn.http.message
 
 from service import children
 from service import settings as configuration
+from service.api.generations import Generations
 from service.api.worker import SPARE_THREADS
 from service.engine import lifeline, spawner
 from service.telemetry import logs
+from service.telemetry.metrics.directory import Folder
 
 settings = configuration.load()
 
@@ -68,15 +70,27 @@ def on_starting(server: Any) -> None:
     settings.runtime_dir.mkdir(parents=True, exist_ok=True)
     # Kept by the server: this file is read again on SIGHUP, this hook is not run again.
     server.workers_lifeline = lifeline.pipe()
+    server.generations = Generations()
+    # ``serve`` has made a folder for the metrics of all that it starts.
+    server.metrics = None if children.is_of_serve() else Folder(settings.runtime_dir)
+    if server.metrics is not None:
+        server.metrics.share()
     children.hang_on_parent()
     os.register_at_fork(
         before=_block_stops, after_in_parent=_unblock_stops, after_in_child=_end_at_a_stop(os.getpid())
     )
 
 
+def on_reload(server: Any) -> None:
+    """Let the workers that serve now go on until one of those to come is ready."""
+    server.generations.begin()
+
+
 def on_exit(server: Any) -> None:
     """Remove what only this server's workers shared."""
     shutil.rmtree(settings.runtime_dir / "room" / str(server.pid), ignore_errors=True)
+    if server.metrics is not None:
+        server.metrics.remove()
 
 
 def when_ready(server: Any) -> None:
@@ -124,6 +138,7 @@ def post_fork(server: Any, worker: Any) -> None:
         read_end, write_end = server.workers_lifeline
         os.close(write_end)
         worker.own_lifeline = lifeline.arm(read_end)
+        worker.generation = server.generations.newest()
 
 
 def post_worker_init(worker: Any) -> None:

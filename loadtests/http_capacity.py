@@ -39,10 +39,18 @@ def calibrate(seconds: float, call: float = CALL) -> Work:
     return Work(rounds, http_work.burn(rounds))
 
 
-def per_second(rounds: int, seconds: float) -> float:
-    """Return the calls a second that all cores make together."""
+def cores_worth(seconds: float = 1.0) -> float:
+    """Return how many times as much all cores do as one process alone.
+
+    A virtual machine whose host is busy may have far less than its number of cores, and not see it itself.
+    """
+    return per_second(_TRIAL, seconds) / per_second(_TRIAL, seconds, 1)
+
+
+def per_second(rounds: int, seconds: float, together: int | None = None) -> float:
+    """Return the calls a second that so many processes make together; one for each core, if not told."""
     with contextlib.ExitStack() as stack:
-        processes = [_start(stack, rounds, seconds) for _ in range(available_cpus())]
+        processes = [_start(stack, rounds, seconds) for _ in range(together or available_cpus())]
         for process in processes:
             _read_line(process)  # it has imported what it needs
         for process in processes:

@@ -76,17 +76,24 @@ class Asking(FastHttpUser):  # type: ignore[misc]
         self._turn = next(self.seats)
 
     def wait_for_turn(self) -> None:
-        """Wait until a request is due; with a rate, they are due at even distances.
+        """Wait until a request is due; with a rate, they are due at even distances, or when the stream says.
 
         One that is due while its user still waits for an answer is left out.
         """
-        rate = self.stream.rate
-        if not rate:
+        if not self.stream.rate:
             return
-        while (wait := begun + self._turn / rate - time.monotonic()) < 0:
+        while (wait := begun + self._due - time.monotonic()) < 0:
             self._turn += self.stream.users
         self._turn += self.stream.users
         time.sleep(wait)  # gevent's: Locust has put it there
+
+    @property
+    def _due(self) -> float:
+        arrivals = self.stream.arrivals
+        if not arrivals:
+            return self._turn / self.stream.rate
+        # After the last one there is nothing to do but to wait for the end.
+        return arrivals[self._turn] if self._turn < len(arrivals) else TRAFFIC.total + 1.0
 
 
 for number, stream in enumerate(TRAFFIC.streams):

@@ -3,7 +3,9 @@
 /empty              nothing but Flask itself
 /pool_per_request   four sums on a new ``multiprocessing.Pool``, as the four samples do it
 /kept_executor      four sums on a ``ProcessPoolExecutor`` that each worker makes once and keeps
+/request_thread     four sums in the thread that has the request, one after the other
 /burn               one computation in four parts, on a new pool for each request
+/…/burn             the same in each of the three ways above
 """
 
 from __future__ import annotations
@@ -24,30 +26,35 @@ PROCESSES = 4
 FORK = multiprocessing.get_context("fork")
 #: What is summed in each part.
 SUMS = (1000,) * PROCESSES
+#: Calls a function with each of some values.
+Way = Callable[[Callable[[int], int], Sequence[int]], list[int]]
 
 
 def create_app() -> Flask:
     """Build the application; Gunicorn calls it in each of its workers."""
     app = Flask(__name__)
     executor = PerProcess(lambda: ProcessPoolExecutor(PROCESSES, mp_context=FORK))
+    ways: dict[str, Way] = {
+        "pool_per_request": _on_new_pool,
+        "kept_executor": lambda function, values: list(executor.get().map(function, values)),
+        "request_thread": lambda function, values: list(map(function, values)),
+    }
 
     @app.get("/empty")
     def empty() -> Response:
         return jsonify(status="ok")
 
-    @app.get("/pool_per_request")
-    def pool_per_request() -> Response:
-        return _results(_on_new_pool(sum_of_squares, SUMS))
+    def sums(way: str) -> Response:
+        return _results(ways[way](sum_of_squares, SUMS))
 
-    @app.get("/kept_executor")
-    def kept_executor() -> Response:
-        return _results(list(executor.get().map(sum_of_squares, SUMS)))
-
-    @app.get("/burn")
-    def burn_in_parts() -> Response:
+    def burn_in_parts(way: str) -> Response:
         rounds = request.args.get("rounds", 0, type=int)
-        return _results(_on_new_pool(burn, parts(rounds)))
+        return _results(ways[way](burn, parts(rounds)))
 
+    names = ",".join(ways)
+    app.add_url_rule(f"/<any({names}):way>", view_func=sums)
+    app.add_url_rule(f"/<any({names}):way>/burn", view_func=burn_in_parts)
+    app.add_url_rule("/burn", "burn", lambda: burn_in_parts("pool_per_request"))
     return app
 
 

@@ -142,7 +142,7 @@ def peers() -> Iterator[Server]:
 @contextlib.contextmanager
 def _running(app: str, options: Sequence[str], settings: dict[str, str]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="everycore-loadtest-", ignore_cleanup_errors=True) as name:
-        port = _free_port()
+        port = free_port()
         address = f"127.0.0.1:{port}"
         command = (sys.executable, "-m", "gunicorn", *options, "--bind", address, app)
         with program(command, Path(name), {"SERVICE_BIND": address} | settings, port) as server:
@@ -178,7 +178,8 @@ def own_environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as finder:
         finder.bind(("127.0.0.1", 0))
         return int(finder.getsockname()[1])

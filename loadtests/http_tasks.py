@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -19,3 +20,10 @@ def noop() -> None:
 def burn(rounds: Annotated[int, Field(ge=0, le=10**9)]) -> int:
     """Compute for a time that is proportional to the rounds."""
     return http_work.burn(rounds)
+
+
+@task
+def stream_numbers(count: Annotated[int, Field(ge=0, le=1_000_000)]) -> Iterator[int]:
+    """Yield the first square numbers."""
+    for number in range(count):
+        yield number * number

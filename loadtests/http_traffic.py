@@ -26,6 +26,8 @@ class Stream:
     rate: float = 0.0
     #: Seconds after which a user gives up.
     patience: float = 30.0
+    #: Seconds from the beginning at which requests are due, where that is not at even distances.
+    arrivals: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +51,7 @@ class Traffic:
 def read(text: str) -> Traffic:
     """Read what is to be asked."""
     found: dict[str, Any] = json.loads(text)
-    streams = tuple(Stream(**stream) for stream in found.pop("streams"))
+    streams = tuple(
+        Stream(**stream | {"arrivals": tuple(stream["arrivals"])}) for stream in found.pop("streams")
+    )
     return Traffic(streams, **found)

@@ -62,9 +62,9 @@ def fan_out(seconds: float, turns: int) -> Iterator[Figures]:
     """Yield how four small sums in one request compare with other ways to make them."""
     with service() as ours, peers() as theirs:
         contenders = [
-            Contender("fan_out", ours, _map_of_sums(ours)),
-            Contender("pattern", theirs, _sums("pattern", theirs, "/pool_per_request")),
-            Contender("kept", theirs, _sums("kept", theirs, "/kept_executor")),
+            Contender("fan_out", ours, map_of_sums(ours)),
+            Contender("pattern", theirs, sums("pattern", theirs, "/pool_per_request")),
+            Contender("kept", theirs, sums("kept", theirs, "/kept_executor")),
         ]
         for contender in contenders:
             warm_up(contender.stream)
@@ -76,7 +76,8 @@ def fan_out(seconds: float, turns: int) -> Iterator[Figures]:
             }
 
 
-def _map_of_sums(server: Server) -> Stream:
+def map_of_sums(server: Server) -> Stream:
+    """Four small sums, asked of the service."""
     items = ",".join(f'{{"n":{n}}}' for n in SUMS)
     entries = ",".join(f'{{"index":{index},"result":{sum_of_squares(n)}}}' for index, n in enumerate(SUMS))
     return Stream(
@@ -91,7 +92,8 @@ def _map_of_sums(server: Server) -> Stream:
     )
 
 
-def _sums(name: str, server: Server, path: str) -> Stream:
+def sums(name: str, server: Server, path: str) -> Stream:
+    """The same, asked of a peer."""
     results = ",".join(str(sum_of_squares(n)) for n in SUMS)
     return Stream(name, server.url, path, f'"results":[{results}]', users=FAN_OUT_CLIENTS)
 

@@ -1,4 +1,4 @@
-"""Command line: ``python -m service serve | runner | check | tasks | keys | jobs | db``."""
+"""Command line: ``python -m service serve | runner | check | tasks | advise | keys | jobs | db``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import ByteSize
 
 from service import environment, work
 from service import settings as configuration
+from service.cli.advise.command import advise
 from service.cli.console import explained, print_table
 from service.cli.db import db
 from service.cli.jobs import jobs
@@ -39,8 +40,9 @@ def serve() -> None:
     """
     with explained():
         settings = _load()
-    logs.configure(settings.log_format, settings.log_level)
-    sys.exit(Supervisor(settings).run())
+        logs.configure(settings.log_format, settings.log_level)
+        supervisor = Supervisor(settings)
+    sys.exit(supervisor.run())
 
 
 @main.command()
@@ -50,11 +52,11 @@ def runner() -> None:
     SIGTERM gives running jobs SERVICE_JOB_GRACE seconds, Ctrl-C or SIGINT none; what has not ended then is
     given back to the queue.
     """
-    work.prepare()
+    is_served = work.prepare()
     with explained():
         settings = _load()
         logs.configure(settings.log_format, settings.log_level)
-        work.work(settings)
+        work.work(settings, is_served=is_served)
 
 
 @main.command()
@@ -153,8 +155,8 @@ def _seconds(timeout: float | None) -> str:
     return "-" if timeout is None else f"{timeout:g}"
 
 
-for _group in (keys, jobs, db):
-    main.add_command(_group)
+for _command in (advise, keys, jobs, db):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main(prog_name="python -m service")

@@ -31,13 +31,19 @@ from service.api import (
 from service.api.readiness import StoreCheck
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.engine.occupancy import look
 from service.jobs import checks
+from service.jobs.census import Census
 from service.jobs.store import Store, open_store
 from service.jobs.webhooks.allowed import parse_allowed
 from service.settings import Settings
 from service.tasks import contract, registry
 from service.tasks.pipelines import check_size
 from service.telemetry import logs
+from service.telemetry.metrics import http
+from service.telemetry.metrics.build import BuildCollector
+from service.telemetry.metrics.engine import EngineMetrics, Load, LoadCollector
+from service.telemetry.metrics.jobs import StandingCollector
 
 BLUEPRINTS = (
     docs.bp,
@@ -68,13 +74,18 @@ def create_app(
     app.url_map.merge_slashes = False
     app.extensions["everycore.settings"] = settings
     app.extensions["everycore.contracts"] = {task.name: contract.build(task) for task in registry.all_tasks()}
-    app.extensions["everycore.engine"] = engine or LocalEngine.of(settings)
+    engine = engine or LocalEngine.of(settings, observer=EngineMetrics())
+    app.extensions["everycore.engine"] = engine
+    load = LoadCollector(lambda: Load(*look(settings), engine.backlog))
+    standing = StandingCollector(Census(store, settings.job_lease).figures)
+    app.extensions["everycore.collectors"] = [BuildCollector(), load, standing]
     app.extensions["everycore.store"] = store
     app.extensions["everycore.store_check"] = StoreCheck(lambda: store.list(limit=1))
     # Without a secret to sign them with there are none.
     allowed = None if settings.webhook_secret is None else parse_allowed(settings.webhook_allow)
     app.extensions["everycore.webhooks"] = allowed
-    requests.install(app)
+    http.worker_begins()
+    requests.install(app, http)
     keys.install(app, settings)
     admission.install(app, settings)
     job_waits.install(app, settings, store)

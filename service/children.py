@@ -48,10 +48,16 @@ def take_all_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def hang_on_parent() -> None:
-    """End when ``serve`` does, if that has started this process."""
+def is_of_serve() -> bool:
+    """Tell whether ``serve`` has started this process, which does not hang on it yet."""
+    return LIFELINE_VARIABLE in os.environ
+
+
+def hang_on_parent() -> bool:
+    """End when ``serve`` does, if that has started this process; return whether it has."""
     fd = os.environ.pop(LIFELINE_VARIABLE, None)
     if fd is not None:
         lifeline.arm(int(fd))
         # The read end is of no use any more, and must not get lost in other processes.
         os.close(int(fd))
+    return fd is not None

@@ -16,12 +16,19 @@ def available_cpus(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> in
     A quota of 1.5 CPUs counts as 1: the web side lives on the rest. Counted as 2, full slots would use the
     quota up, and the kernel would then stop every thread, health checks included, until the next period.
     """
-    quotas = [quota for folder in _folders(cgroups, membership) if (quota := _quota(folder)) is not None]
-    return max(1, min([len(os.sched_getaffinity(0)), *(int(quota) for quota in quotas)]))
+    quota = cpu_quota(cgroups, membership)
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, allowed if quota is None else min(allowed, int(quota)))
 
 
-def _folders(cgroups: Path, membership: Path) -> Iterator[Path]:
-    """Yield every folder whose quota counts: this process's cgroup and all above it."""
+def cpu_quota(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:
+    """Return the CPUs that the tightest cgroup quota allows, ``None`` without one."""
+    found = (_quota(folder) for folder in cgroup_folders("cpu", cgroups, membership))
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def cgroup_folders(controller: str, cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> Iterator[Path]:
+    """Yield every folder whose limits count: this process's cgroup and all above it."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:
@@ -30,8 +37,8 @@ def _folders(cgroups: Path, membership: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             roots = [cgroups, cgroups / "unified"]
-        elif "cpu" in controllers.split(","):
-            roots = [cgroups / "cpu", cgroups / controllers]
+        elif controller in controllers.split(","):
+            roots = [cgroups / controller, cgroups / controllers]
         else:
             continue
         for root in roots:

@@ -24,6 +24,7 @@ from service.engine import lifeline
 from service.runners import Runners
 from service.settings import Settings
 from service.telemetry import logs
+from service.telemetry.metrics.directory import Folder
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "gunicorn.conf.py"
 
@@ -40,6 +41,8 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # One for all that is started here, for as long as this process lives.
+        self._metrics = Folder(settings.runtime_dir)
         self._log = logs.get_logger(pid=os.getpid())
         self._signals, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._kill_at: float | None = None
@@ -50,6 +53,13 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until stopped; return the exit status, 128 + the signal's number for a death by signal."""
+        self._metrics.share()
+        try:
+            return self._serve()
+        finally:
+            self._metrics.remove()
+
+    def _serve(self) -> int:
         # SIGUSR2 would start a second Gunicorn beside the one we know of, and end us by default.
         for signum in (*PASSED_ON, signal.SIGUSR2, signal.SIGCHLD):
             signal.signal(signum, lambda *_: None)  # a handler, however empty, makes the wake-up byte

@@ -149,6 +149,11 @@ class Settings(BaseSettings):
         le=100,
         description="Runner processes that serve starts for jobs, 0 to 100; 0 when they run elsewhere.",
     )
+    runner_bind: str | None = Field(
+        default=None,
+        description="Where a runner that serve has not started answers /metrics and /healthz: host:port or"
+        " [IPv6 address]:port; by default nowhere.",
+    )
     job_slots: int = Field(
         default_factory=lambda data: max(1, data.get("cpu_slots", available_cpus()) - 1),
         ge=1,
@@ -226,10 +231,10 @@ class Settings(BaseSettings):
             parse(value.get_secret_value())
         return value
 
-    @field_validator("bind")
+    @field_validator("bind", "runner_bind")
     @classmethod
-    def _bind_is_an_address(cls, value: str, info: ValidationInfo) -> str:
-        if value.startswith("unix:"):
+    def _bind_is_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or (value.startswith("unix:") and info.field_name == "bind"):
             return value
         host, colon, port = value.rpartition(":")
         if not colon or not port.isdecimal() or int(port) > LAST_PORT:

@@ -14,13 +14,21 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from service import children
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.engine.occupancy import look
 from service.jobs.attempt import MAX_RESULT
+from service.jobs.census import Census
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
 from service.jobs.runner import Runner
+from service.jobs.store import Store
 from service.pipelines.engine import PipelineEngine
+from service.runner_http import Endpoint, answering
 from service.settings import Settings
 from service.tasks import contract, registry
+from service.telemetry.metrics.build import BuildCollector
+from service.telemetry.metrics.engine import EngineMetrics, Load, LoadCollector
+from service.telemetry.metrics.jobs import StandingCollector
+from service.telemetry.metrics.registry import set_role
 
 #: A terminal that is closed ends what runs on it; a reload concerns ``serve``, which starts another runner.
 STOPS = (signal.SIGTERM, signal.SIGHUP, *children.QUICK)
@@ -30,29 +38,50 @@ LOOKS = 20
 _LONG = 1e6
 
 
-def prepare() -> None:
-    """Do what comes first: hang on the parent, and hear signals, which it had blocked."""
-    children.hang_on_parent()
+def prepare() -> bool:
+    """Do what comes first: hang on the parent, and hear signals, which it had blocked.
+
+    Returns whether it is ``serve`` that has started this process.
+    """
+    is_served = children.hang_on_parent()
     for signum in STOPS:
         # No job is claimed yet.
         signal.signal(signum, lambda *_: os._exit(0))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    return is_served
 
 
-def work(settings: Settings, database: Database | None = None) -> None:
-    """Run jobs; the tasks are registered already. ``database`` may be another than that of the settings."""
+def work(settings: Settings, database: Database | None = None, *, is_served: bool = False) -> None:
+    """Run jobs; the tasks are registered already. ``database`` may be another than that of the settings.
+
+    One that ``is_served`` has no endpoint of its own: what it counts is told at that of the web.
+    """
     children.take_all_descriptors()
+    set_role("runner")
     url = settings.database_url.get_secret_value()
     contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
     with (
         contextlib.closing(database or Migrated(open_database(url))) as store,
-        contextlib.closing(LocalEngine.of(settings, queue_timeout=_LONG)) as engine,
+        contextlib.closing(LocalEngine.of(settings, queue_timeout=_LONG, observer=EngineMetrics())) as engine,
+        contextlib.ExitStack() as more,
     ):
         runner = Runner(store, with_pipelines(engine, settings), contracts, settings)
         for signum in STOPS:
             signal.signal(signum, lambda signum, _: runner.stop(quickly=signum in children.QUICK))
+        if settings.runner_bind and not is_served:
+            endpoint = _endpoint(settings.runner_bind, settings, runner, Store(store), engine)
+            more.enter_context(answering(endpoint))
         engine.warm()
         _run(runner, min(1.0, settings.job_lease / LOOKS))
+
+
+def _endpoint(
+    address: str, settings: Settings, runner: Runner, store: Store, engine: LocalEngine
+) -> Endpoint:
+    load = LoadCollector(lambda: Load(*look(settings), engine.backlog))
+    standing = StandingCollector(Census(store, settings.job_lease).figures)
+    collectors = BuildCollector(), load, standing
+    return Endpoint(address, lambda: runner.trouble, collectors, settings.known_keys())
 
 
 def with_pipelines(engine: Engine, settings: Settings) -> PipelineEngine:

@@ -38,6 +38,7 @@ def of_job(job: Job) -> dict[str, Any]:
         "task": job.task,
         "state": job.state.value,
         "owner": job.owner,
+        "request_id": job.request_id,
         "priority": job.priority,
         "timeout": job.timeout,
         "attempts": job.attempts,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, url_for
+from flask import Blueprint, Response, current_app, request, url_for
 
 from service.api import calls
 from service.api.readiness import StoreCheck
 from service.api.results import json_response
+from service.telemetry.metrics.registry import expose
 
 bp = Blueprint("ops", __name__)
 
@@ -26,6 +27,7 @@ def index() -> Response:
         "process_queue_communication": "samples.process_queue_communication",
         "healthz": "ops.healthz",
         "readyz": "ops.readyz",
+        "metrics": "ops.metrics",
     }
     return json_response({"service": "everycore", "links": {name: url_for(to) for name, to in links.items()}})
 
@@ -52,3 +54,12 @@ def readyz() -> Response:
     }
     status = "ready" if ready else "unavailable"
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    """Tell Prometheus what all processes of the service have counted."""
+    text, content_type = expose(
+        request.headers.get("Accept", ""), current_app.extensions["everycore.collectors"]
+    )
+    return Response(text, content_type=content_type)

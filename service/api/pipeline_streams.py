@@ -66,7 +66,7 @@ class Stream:
                 if has_begun:
                     yield piece
         except EverycoreError as error:
-            self._run.close()
+            self._run.close(error)
             if not has_begun:
                 raise  # there is a status to say it with
             _note(error)

@@ -1,14 +1,15 @@
-"""What every request has: an id, a clock, a deadline, a log line, headers that keep browsers honest."""
+"""What every request has: an id, a clock, a deadline, a log line, a place in the metrics, honest headers."""
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from flask import Flask, Request, current_app, request
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: An id from outside that is safe in a log line and in a header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}", re.ASCII)
+#: A variable in a route, with or without a converter.
+_VARIABLE = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
 _SECONDS = re.compile(r"\d{1,9}(\.\d{0,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 SECURITY_HEADERS = {
@@ -36,11 +39,24 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+#: The endpoint of a request that no route is there for.
+UNMATCHED = "unmatched"
+
 Headers = list[tuple[str, str]]
 
 _SECURITY: Headers = list(SECURITY_HEADERS.items())
 
 _log = get_logger()
+
+
+class Counts(Protocol):
+    """Counts requests."""
+
+    def request_begins(self) -> None:
+        """Count one as under way."""
+
+    def request_ends(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """Count the end of one; ``endpoint`` is the template of its route, or ``UNMATCHED``."""
 
 
 @dataclass(slots=True)
@@ -54,8 +70,9 @@ class Trace:
     task: str | None = None
     #: Whether its answer is still made while it is sent.
     streamed: bool = False
-    #: The status of its answer.
+    #: The status of its answer, and the template of its route.
     status: int = 0
+    endpoint: str = UNMATCHED
     _queued: float = math.inf
     _started: float = math.inf
     _finished: float = -math.inf
@@ -109,17 +126,18 @@ def deadline(request: Request) -> float:
     return trace().begun + seconds
 
 
-def install(app: Flask) -> None:
-    """Open a trace before each request; tell about it in headers and in the log after it."""
-    app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign] # Flask's own way to wrap it
+def install(app: Flask, counts: Counts) -> None:
+    """Open a trace before each request; tell about it in headers, in the log and to ``counts`` after it."""
+    app.wsgi_app = Traced(app.wsgi_app, counts)  # type: ignore[method-assign] # Flask's own way to wrap it
 
 
 class Traced:
     """Around the application, not in it: its hooks would take a third of a small request's time."""
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, counts: Counts) -> None:
         """Wrap ``app``."""
         self._app = app
+        self._counts = counts
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -128,25 +146,44 @@ class Traced:
         environ["everycore.trace"] = known
         # Every line of this request carries its id.
         bind_contextvars(request_id=known.id)
+        self._counts.request_begins()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            known.status = int(status[:3])
+            known.status, known.endpoint = int(status[:3]), _endpoint(environ)
             return start_response(status, headers + _added(headers, known), exc_info)
 
-        def log() -> None:
+        def count() -> None:
+            status = known.status or 500  # there was no time to say so
+            self._counts.request_ends(environ["REQUEST_METHOD"], known.endpoint, status, known.total)
+
+        def end() -> None:
+            count()
             _log.info("request", **_line(environ, known))
             clear_contextvars()
 
         try:
             body = self._app(environ, start)
         except BaseException:
+            count()
             clear_contextvars()
             raise
         if known.streamed:
             # Its work is done, and its durations are known, when the last of it is sent.
-            return ClosingIterator(body, log)
-        log()
+            return ClosingIterator(body, end)
+        end()
         return body
+
+
+def _endpoint(environ: WSGIEnvironment) -> str:
+    """Return the template of the route that the request takes, as OpenAPI writes it, before Flask is done."""
+    taken: Request | None = environ.get("werkzeug.request")
+    rule = None if taken is None else taken.url_rule
+    return UNMATCHED if rule is None else _template(rule.rule)
+
+
+@functools.cache
+def _template(rule: str) -> str:
+    return _VARIABLE.sub(r"{\1}", rule)
 
 
 def _added(headers: Headers, known: Trace) -> Headers:

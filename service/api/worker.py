@@ -6,7 +6,7 @@ connection ─> poller ─> the whole header is there ─> thread: view
 
 Gunicorn's own worker lets a thread wait for each new connection, and for the rest of a header without
 end; sixteen clients that send nothing are enough to silence it. It also takes connections whether it has
-room or not; this one leaves them to a worker that has, if there is one.
+room or not; this one leaves them to a worker that has, if there is one. How it comes and goes: rolling.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from service.api import receiving
+from service.api.rolling import RollingWorker
 from service.api.server import Response, write_problem
 from service.api.streaming import BrokenOff
 from service.engine.slots import Slots
@@ -48,7 +49,7 @@ ASK_SECONDS = 0.01
 MAX_HEADER = 64 * 1024
 
 
-class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
+class Worker(RollingWorker):
     """Serves requests in threads, each with its whole header there."""
 
     def init_process(self) -> None:
@@ -76,6 +77,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
         """Take further connections, unless they had better go to a worker that has room."""
         better = self._had_better_wait()  # and the other workers hear of it
         super().set_accept_enabled(enabled and not better)
+        if not self.alive:
+            self.stop_listening(take_the_rest=not self._room.contended)
 
     def accept(self, listener: socket.socket) -> None:
         """Take a connection, unless it had better go to a worker that has room."""
@@ -91,20 +94,23 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for connections, requests and their ends."""
+        self.leave_if_relieved()
         if self._accepting and self._had_better_wait():
             super().set_accept_enabled(False)
-        if self.alive and not self._accepting:
-            timeout = min(timeout, ASK_SECONDS)  # the others may be full by then
+        if self.alive and (self.is_leaving or not self._accepting):
+            timeout = min(timeout, ASK_SECONDS)  # the others may be ready, or full, by then
         super().wait_for_and_dispatch_events(timeout)
 
     def _had_better_wait(self) -> bool:
-        return not self._look_for_room() and self.alive and self._room.contended
+        has_room = self._look_for_room()
+        return self.alive and not has_room and (not self.may_serve() or self._room.contended)
 
     def _look_for_room(self) -> bool:
         """Tell whether there is room, and tell the other workers if that has changed."""
         taken = self._in_threads + len(self.pending_conns)
         has_room = (
             self.alive
+            and self.may_serve()
             and taken < int(self.cfg.threads) - SPARE_THREADS
             and self.nr_conns < self.worker_connections
         )
@@ -130,8 +136,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
         if conn.initialized or conn.data_ready or self.cfg.is_ssl:
             self._hand_over(conn)
             return
-        seconds = struct.pack("ll", SEND_SECONDS, 0)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
         conn.enough = 1
         self._await_header(conn)
 
@@ -221,6 +226,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
             self._await_header(conn)  # a part of the next one came along
         else:
             super().finish_request(conn, fs)
+            conn.set_timeout()  # the same as ever, also at a stop
 
     def _linger(self, conn: Any) -> None:
         """Close when the client does, for what it still sends would have the kernel take the answer back.

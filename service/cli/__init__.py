@@ -1,5 +1,6 @@
-"""Groups of commands of ``python -m service``, one in each file; ``service.__main__`` brings them together.
+"""Commands of ``python -m service``, one or a group in each file; ``service.__main__`` brings them together.
 
+    advise        ──> service.engine, a private Gunicorn (``advise/``)
     keys          new
     jobs          list | show | cancel | retry | purge ──> service.jobs.store
     db            status | migrate ──> service.jobs.migrate

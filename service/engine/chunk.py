@@ -45,8 +45,10 @@ class Chunk:
         #: Whether it may be waited for like something that is about to end.
         self.should_be_short = patience <= LEAST_PATIENCE and (timeout is None or timeout > FAR)
         self.stream = calls[0].call.stream
+        #: Whether it is a place in a run of a pipeline, and no call of a task.
+        self.posted = calls[0].call.post is not None
         #: Whether what it takes says how long calls of the task take.
-        self.tells_pace = not self.stream and calls[0].call.post is None
+        self.tells_pace = not (self.stream or self.posted)
         #: Whether what it says comes before its outcomes.
         self.talks = self.stream or calls[0].call.attempt > 0
         self.done = 0

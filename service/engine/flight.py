@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable
 
 from service.engine import child, items
-from service.engine.base import Event, OnEvent
+from service.engine.base import Event, OnEvent, Outcome
 from service.engine.chunk import Chunk
-from service.engine.intake import Intake
+from service.engine.intake import Intake, Pending
+from service.engine.observer import tell
 from service.engine.pool import Pool
 from service.errors import CallError, Cancelled, DeadlineExceeded, NotSerializable, TaskCrashed
 
@@ -34,6 +35,8 @@ class Flight:
         self._deadline = deadline
         self._on_event = on_event
         self._ready = intake.ready
+        #: Hears what becomes of the calls.
+        self.observer = pool.observer.begin_run()
         self.chunks: list[Chunk] = []
 
     def add(self, chunk: Chunk) -> None:
@@ -42,8 +45,16 @@ class Flight:
         if chunk.stream:
             self._pool.count_stream(1)
 
+    def refuse(self, pending: Pending, error: CallError) -> None:
+        """Answer a call without running it."""
+        outcome = pending.unrun(error)
+        self._ready.append(outcome)
+        if pending.call.post is None:
+            tell(self.observer, pending.call.task, [outcome])
+
     def _remove(self, chunk: Chunk) -> None:
         self.chunks.remove(chunk)
+        self.observer.carried(*chunk.process.carried())
         if chunk.stream:
             self._pool.count_stream(-1)
 
@@ -74,7 +85,7 @@ class Flight:
         if kind == child.KIND_DONE:
             if content < chunk.kept:
                 self._intake.put_back(chunk.take_back())
-            self._ready.extend(chunk.read())
+            self._take(chunk, chunk.read())
             self._finish(chunk)
             return 1
         if kind == items.KIND_ITEM:
@@ -84,6 +95,11 @@ class Flight:
         else:
             self.lose(chunk)
         return 1 + len(content)
+
+    def _take(self, chunk: Chunk, outcomes: list[Outcome]) -> None:
+        self._ready.extend(outcomes)
+        if not chunk.posted:
+            tell(self.observer, chunk.task, outcomes)
 
     def _take_item(self, chunk: Chunk, content: bytes) -> None:
         try:
@@ -106,8 +122,8 @@ class Flight:
         chunk.looked = now
         if not self._read(chunk):
             return
-        if now >= chunk.late and chunk.kept - chunk.done > 1 and chunk.started is not None:
-            self._pool.estimates[chunk.task].learn(now - chunk.started)
+        if now >= chunk.late and chunk.kept - chunk.done > 1 and (started := chunk.started) is not None:
+            self._pool.estimates[chunk.task].learn(now - started)
             self._intake.put_back(chunk.take_back())
         if chunk.overdue(now) is None:
             return
@@ -126,7 +142,7 @@ class Flight:
                 left -= size
                 if chunk not in self.chunks:
                     return False
-        self._ready.extend(chunk.read(count))
+        self._take(chunk, chunk.read(count))
         return True
 
     # Ending
@@ -160,13 +176,14 @@ class Flight:
             back = chunk.kill()
             if chunk.talks and self._on_event is not None:
                 said += filter(None, (_event(chunk, content) for content in process.last_words()))
-            self._ready.extend(chunk.read())
+            outcomes = chunk.read()
             if chunk.done < chunk.kept:
                 cause = error or TaskCrashed(process.pid, process.exit_code())
-                self._ready.append(chunk.outcome_of_running(cause))
+                outcomes.append(chunk.outcome_of_running(cause))
+            self._take(chunk, outcomes)
             self._intake.put_back(back)
             self._remove(chunk)
-            self._pool.forget(process)
+            self._pool.forget(process, "crashed" if error is None else "killed")
         # Last, for it is the caller's code and may raise.
         if self._on_event is not None:
             for event in said:

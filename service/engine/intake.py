@@ -60,6 +60,11 @@ class Intake:
         return bool(self._pending or self._left)
 
     @property
+    def head(self) -> Call | None:
+        """The next call, if it has been taken in."""
+        return self._pending[0].call if self._pending else None
+
+    @property
     def remaining(self) -> int:
         """How many calls wait, 0 when nobody knows."""
         return self._left + len(self._pending) if self._left or self.ended or self._sized else 0

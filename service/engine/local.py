@@ -4,6 +4,7 @@ local    the engine: makes the pool on first use, after the fork of the worker
 run      one run in its request's thread: cuts calls into chunks, and waits
 intake   the calls of a run that wait; flight: the chunks under way, and what became of them
 pool     the processes; turn: a place in the line for them; slots: the CPU budget of the machine
+observer what all of these tell whoever counts; occupancy: how much of the machine is taken
 process  one pool process seen from here; spawner: where it comes from
 -------  sockets, pipes and shared memory: transport
 child    what runs in the pool process; capture: what a job prints there; forkserver: what it is forked from
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from service.engine.base import Call, Feed, OnEvent, Outcome, Outcomes
+from service.engine.observer import Nobody, Observer
 from service.engine.pool import Pool
 from service.engine.run import Run
 from service.errors import Stopping
@@ -59,6 +61,8 @@ class LocalEngine:
             "memory_limit": memory_limit,
             "queue_limit": queue_limit,
         }
+        #: Hears what becomes of calls and processes, if it is set before the first run.
+        self.observer: Observer = Nobody()
         self._queue_timeout = queue_timeout
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -66,9 +70,11 @@ class LocalEngine:
         self._closed = False
 
     @classmethod
-    def of(cls, settings: Settings, *, queue_timeout: float | None = None) -> LocalEngine:
+    def of(
+        cls, settings: Settings, *, queue_timeout: float | None = None, observer: Observer | None = None
+    ) -> LocalEngine:
         """Make one of the settings; ``queue_timeout`` may be another than the one for requests."""
-        return cls(
+        engine = cls(
             modules=settings.task_modules,
             processes=settings.pool_processes,
             cpu_slots=settings.cpu_slots,
@@ -79,6 +85,8 @@ class LocalEngine:
             queue_limit=settings.queue_limit,
             queue_timeout=settings.queue_timeout if queue_timeout is None else queue_timeout,
         )
+        engine.observer = observer or engine.observer
+        return engine
 
     def run(
         self,
@@ -126,8 +134,11 @@ class LocalEngine:
                 raise Stopping
             # An engine made before Gunicorn forked its workers has one pool in each of them.
             if self._pool is None or self._owner != os.getpid():
-                self._pool, self._owner = Pool(**self._pool_arguments), os.getpid()
+                self._pool, self._owner = self._new_pool(), os.getpid()
             return self._pool
+
+    def _new_pool(self) -> Pool:
+        return Pool(**self._pool_arguments, observer=self.observer)
 
     @property
     def closed(self) -> bool:

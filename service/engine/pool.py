@@ -20,6 +20,8 @@ from pathlib import Path
 
 from service.engine.crews import Crews
 from service.engine.estimates import Estimate, Mean, Remembered
+from service.engine.observer import Observer, Reason
+from service.engine.occupancy import places_to_wait
 from service.engine.process import PoolProcess
 from service.engine.slots import RESCAN, Holder, Slots
 from service.engine.spawner import ForkServerDied, Spawner, SpawnFailed
@@ -55,8 +57,11 @@ class Pool:
         recycle_calls: int,
         memory_limit: int | None,
         queue_limit: int,
+        observer: Observer,
     ) -> None:
         """Start nothing yet but the housekeeper."""
+        #: Hears what becomes of runs and processes.
+        self.observer = observer
         self.memory_limit = memory_limit
         #: What is known of each task's cost.
         self.estimates: defaultdict[str, Estimate] = defaultdict(Estimate)
@@ -66,7 +71,7 @@ class Pool:
         #: Seconds for which a run keeps a slot before it gives way.
         self.turns = Mean()
         # The places of all who wait, in whatever worker, for a first process.
-        self._places = places = Slots(runtime_dir / "waiting", queue_limit)
+        self._places = places = places_to_wait(runtime_dir, queue_limit)
         #: Lines of the runs that want to compute, and of those that mostly wait.
         self.lines: dict[int, deque[Turn]] = {1: deque(), 0: deque()}
         # A few processes are kept for calls that compute, or sleepers could lock them out.
@@ -249,6 +254,7 @@ class Pool:
                     process.in_crew = in_crew
                     self._busy.add(process)
                 self._call_next()
+        self.observer.process_started()
         return process
 
     def keep_warm(self) -> None:
@@ -274,17 +280,21 @@ class Pool:
             self._no_longer_busy(process)
             process.idle_since, process.deadline = time.monotonic(), math.inf
             if self._closed.is_set() or process.worn or 0 < self._recycle_calls <= process.calls:
-                process.close()
+                self._dismiss(process, "recycled")
             else:
                 self._idle.append(process)
             self._call_next()
 
-    def forget(self, process: PoolProcess) -> None:
-        """Let go of a process that was killed."""
+    def forget(self, process: PoolProcess, reason: Reason) -> None:
+        """Let go of a process that was killed, or died."""
         with self.lock:
             self._no_longer_busy(process)
-            process.close()
+            self._dismiss(process, reason)
             self._call_next()
+
+    def _dismiss(self, process: PoolProcess, reason: Reason) -> None:
+        process.close()
+        self.observer.process_ended("closed" if self._closed.is_set() else reason)
 
     def _call_next(self) -> None:
         """Have the first of each line look again: there may be room for another process."""
@@ -301,7 +311,7 @@ class Pool:
                 self._warmer.see_to_it()
             with self.lock:
                 while self._idle and self._idle[0].idle_since < now - self._idle_seconds:
-                    self._idle.popleft().close()
+                    self._dismiss(self._idle.popleft(), "idle")
                 for process in self._idle:
                     if now - HOUSEKEEPING <= process.idle_since + TRIM_SECONDS < now:
                         process.trim()
@@ -338,7 +348,7 @@ class Pool:
         until = time.monotonic() + CLOSE_PATIENCE
         for process in idle:
             process.wait(until - time.monotonic())
-            process.close()
+            self._dismiss(process, "closed")
         self._spawner.close()
 
     def let_go(self) -> None:

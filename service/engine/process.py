@@ -51,6 +51,8 @@ class PoolProcess:
         #: When it became idle.
         self.idle_since = time.monotonic()
         self._renew = False
+        # Bytes that went to and fro, and were not asked for yet; those in the arenas are not among them.
+        self._sent = self._received = 0
         # The memory that came with the latest message.
         self._memory: list[int] = []
         self._inbox = memoryview(bytearray(MAX_MESSAGE))
@@ -124,6 +126,7 @@ class PoolProcess:
         if posted:
             socket.send_fds(self._work, [b"post"], call.fds)
         self.calls += count
+        self._sent += self.requests.end
         self.deadline = deadline
 
     def take_back(self) -> int:
@@ -171,11 +174,20 @@ class PoolProcess:
         Raises whatever unpickling raises.
         """
         if content:
+            self._received += len(content)
             return pickle.loads(content)
         if not self._memory:
             raise OSError("the memory of an item was lost on the way: too many open files")
         with contextlib.closing(Arena(self._memory.pop())) as arena:
-            return arena.load()
+            item = arena.load()
+            self._received += arena.loaded
+            return item
+
+    def carried(self) -> tuple[int, int]:
+        """Return how many bytes of arguments and of results there were in the chunk that has ended."""
+        sent, received = self._sent, self._received + self.responses.loaded
+        self._sent = self._received = 0
+        return sent, received
 
     @property
     def unheard(self) -> int:

@@ -20,11 +20,22 @@ from service.engine.chunk import Chunk
 from service.engine.estimates import CHUNK_BYTES, CHUNK_SECONDS, MAX_CHUNK
 from service.engine.flight import Flight
 from service.engine.intake import MAX_READY, Intake, Pending
+from service.engine.observer import Reason
 from service.engine.pool import Pool
+from service.engine.problems import kind_of
 from service.engine.process import FAR, PoolProcess
 from service.engine.spawner import MAX_WAIT, SpawnFailed
 from service.engine.turn import Turn, check_connected
-from service.errors import Abandoned, CallError, Cancelled, DeadlineExceeded, NotSerializable, Stopping
+from service.errors import (
+    Abandoned,
+    CallError,
+    Cancelled,
+    ConfigurationError,
+    DeadlineExceeded,
+    EngineUnavailable,
+    NotSerializable,
+    Stopping,
+)
 from service.tasks import registry
 
 #: How many times its usual time a call may take and still end in time, when it starts as late as it may.
@@ -68,24 +79,34 @@ class Run:
 
     def _outcomes(self) -> Generator[Outcome, None, None]:
         try:
-            while True:
-                self._dispatch()
-                if self._ready:
-                    self._leave_line()  # the caller may take its time
-                    if len(self._ready) >= MAX_READY:
-                        check_connected(self._hangup_fd)  # nothing but refused calls: nobody has looked
-                    while self._ready:
-                        yield self._ready.popleft()
-                    if self._intake.starved is not None:
-                        continue  # whoever feeds it may have more by now, because of what it got
-                if self._flight.chunks or self._may_get_more():
-                    self._wait()
-                elif self._intake.first() is None and not self._ready:
-                    return
+            yield from self._one_by_one()
+        except (Abandoned, ConfigurationError, EngineUnavailable) as error:
+            if (head := self._intake.head) is not None and head.post is None:
+                self._flight.observer.refused(head.task, kind_of(error).slug)
+            raise
         finally:
             self._leave_line()
-            if self._flight.chunks:
-                self._flight.end(self._flight.chunks, Cancelled())
+            try:
+                if self._flight.chunks:
+                    self._flight.end(self._flight.chunks, Cancelled())
+            finally:
+                self._flight.observer.over()
+
+    def _one_by_one(self) -> Generator[Outcome, None, None]:
+        while True:
+            self._dispatch()
+            if self._ready:
+                self._leave_line()  # the caller may take its time
+                if len(self._ready) >= MAX_READY:
+                    check_connected(self._hangup_fd)  # nothing but refused calls: nobody has looked
+                while self._ready:
+                    yield self._ready.popleft()
+                if self._intake.starved is not None:
+                    continue  # whoever feeds it may have more by now, because of what it got
+            if self._flight.chunks or self._may_get_more():
+                self._wait()
+            elif self._intake.first() is None and not self._ready:
+                return
 
     def _may_get_more(self) -> bool:
         return self._intake.starved is not None and time.monotonic() < self._deadline
@@ -173,14 +194,14 @@ class Run:
         for _ in range(MAX_CHUNK):
             if self._intake.first() is None:
                 return
-            self._ready.append(self._intake.take().unrun(error))
+            self._flight.refuse(self._intake.take(), error)
 
     def _send(self, process: PoolProcess, *, slot: bool, count: int) -> None:
         """Send the next chunk to a process that was taken, with its slot, for it."""
         try:
             process.begin()
         except OSError as error:
-            self._discard(process)
+            self._discard(process, "killed")
             raise SpawnFailed(f"no memory can be shared: {error.strerror}") from error
         calls = self._pack(process, count)
         if not calls:
@@ -192,11 +213,11 @@ class Run:
         try:
             process.send(first, len(calls), self._deadline, slot=slot)
         except ConnectionError:  # it died while it was idle
-            self._discard(process)
+            self._discard(process, "crashed")
             self._intake.put_back(calls)
             return
         except OSError as error:  # a part of it may be on its way
-            self._discard(process)
+            self._discard(process, "killed")
             raise SpawnFailed(f"no descriptors can be sent: {error.strerror}") from error
         self._had_turn = True
         patience = self._pool.estimates[first.task].patience(len(calls))
@@ -214,7 +235,7 @@ class Run:
                 size = process.add(call)
             except Exception as error:  # noqa: BLE001 - pickling runs code of the user's
                 reason = f"{type(error).__name__}: {error}"
-                self._ready.append(pending.unrun(NotSerializable("arguments", reason)))
+                self._flight.refuse(pending, NotSerializable("arguments", reason))
             else:
                 calls.append(pending)
             if size > CHUNK_BYTES:
@@ -222,9 +243,9 @@ class Run:
         self._intake.sent(len(calls), full=size > CHUNK_BYTES)
         return calls
 
-    def _discard(self, process: PoolProcess) -> None:
+    def _discard(self, process: PoolProcess, reason: Reason) -> None:
         process.kill()
-        self._pool.forget(process)
+        self._pool.forget(process, reason)
 
     # Receiving
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import service
 from service.engine import forkserver, lifeline
 from service.errors import ConfigurationError, EngineUnavailable
+from service.telemetry.metrics.directory import VARIABLE
 
 #: Longest wait that a lock or a poll takes, in seconds.
 MAX_WAIT = 86_400.0
@@ -120,6 +121,8 @@ class Spawner:
     def _start(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = dict.fromkeys(ONE_THREAD, "1") | dict(os.environ)
+        # There are too many of them, and they come and go: what a task counts is nobody's but its own.
+        environment.pop(VARIABLE, None)
         with theirs:
             fds = (theirs.fileno(), self._lifeline[0])
             self._server = subprocess.Popen(

@@ -168,11 +168,13 @@ class Arena:
 
     def mark_start(self, when: float) -> None:
         """Note when the running call began, in ``time.monotonic()`` seconds."""
-        _STARTED.pack_into(self._map, _STARTED_AT, when)
+        # In one piece, or who reads it at this moment may find neither the old time nor the new one:
+        # ``pack_into`` clears the place first.
+        self._map[_STARTED_AT : _STARTED_AT + _STARTED.size] = _STARTED.pack(when)
 
     def commit(self, count: int) -> None:
         """Make ``count`` blocks valid."""
-        _COUNT.pack_into(self._map, 0, count)
+        self._map[: _COUNT.size] = _COUNT.pack(count)  # in one piece, too
 
     # Reading
 
@@ -190,6 +192,11 @@ class Arena:
     def started(self) -> float:
         """When the running call began."""
         return float(_STARTED.unpack_from(self._map, _STARTED_AT)[0])
+
+    @property
+    def loaded(self) -> int:
+        """How many bytes the blocks have that were loaded."""
+        return self._cursor - FIRST
 
     @property
     def unread(self) -> int:

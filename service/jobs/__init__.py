@@ -9,4 +9,5 @@ database   transactions and named queries on sqlite or postgres; bells: who chan
 store      what clients do: submit, look, cancel, try again, delete
 claims     what a runner does: claim, settle, renew, take over from runners that are gone
 runner     claim -> run -> settle; lanes: the threads in which jobs run
+account    what a runner tells of each step: counts and log lines; census: how the store stands, for gauges
 """

@@ -10,6 +10,7 @@ from service.engine.base import Call, Event, Outcome
 from service.engine.problems import document_of
 from service.errors import EverycoreError, NotSerializable, ResultNotJson, TaskFailed, cause_of
 from service.jobs import arguments, plain
+from service.jobs.account import named
 from service.jobs.claims import Claim, Line, Settlement, given_back
 from service.jobs.model import Payload, State
 from service.jobs.retries import Verdict, judge
@@ -127,9 +128,7 @@ class Attempt:
         more = {"traceback": cause.traceback} if isinstance(cause, TaskFailed) else {}
         _log.warning(
             "attempt failed",
-            job=self.job.id,
-            task=self.job.task,
-            attempt=self.job.attempts,
+            **named(self.job),
             error=str(error),
             then=verdict.state.value,
             **more,

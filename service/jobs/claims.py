@@ -67,6 +67,13 @@ class Settlement:
     run_seconds: float | None = None
     cpu_seconds: float | None = None
 
+    @property
+    def outcome(self) -> str:
+        """In one word: ``succeeded``, ``cancelled``, ``given-back``, or the slug of the problem."""
+        if self.error is not None:
+            return str(self.error["type"]).rpartition("/")[2]
+        return "given-back" if self.state is State.QUEUED else self.state.value
+
 
 @dataclass(frozen=True, slots=True)
 class Want:
@@ -101,6 +108,8 @@ class Done:
     cancels: set[str]
     #: Settlements that were refused: the job was somebody else's.
     refused: list[Settlement]
+    #: Those that were written, each with the state that the job has now.
+    settled: list[tuple[Settlement, State]]
     #: By the CPU slots that they take: no further job waits that could be claimed.
     exhausted: set[int] = field(default_factory=set)
 
@@ -130,7 +139,7 @@ class Claims:
             if step.held is not None:
                 self._give_back_others(tx, step.held, now)
             write_lines(tx, step.lines, self.runner)
-            refused = self._write(tx, step, now)
+            refused, settled = self._write(tx, step, now)
             exhausted: set[int] = set()
             claimed = [
                 job for cpu, want in step.wants.items() for job in self._claim(tx, cpu, want, now, exhausted)
@@ -139,7 +148,7 @@ class Claims:
             cancels = {row["id"] for row in tx.all("cancels", runner=self.runner)}
             if step.lines or step.progress or step.settlements or claims:
                 tx.ring(CHANGES)
-        return Done(claims, cancels, refused, exhausted)
+        return Done(claims, cancels, refused, settled, exhausted)
 
     def beat(self) -> None:
         """Renew the lease on everything that this runner has."""
@@ -149,14 +158,15 @@ class Claims:
     def leave(self) -> None:
         """Be a runner no more; what it still has is given back."""
         with self._database.transaction() as tx:
-            if tx.all("beat", runner=self.runner):
-                self._give_back_others(tx, set(), time.time())
+            now = time.time()
+            if tx.all("beat", runner=self.runner, now=now):
+                self._give_back_others(tx, set(), now)
                 tx.all("remove_runner", runner=self.runner)
             tx.ring(WORK)
 
     def _beat(self, tx: Transaction) -> None:
         # It also locks the row: nobody can be expelled in the middle of a transaction of theirs.
-        if not tx.all("beat", runner=self.runner):
+        if not tx.all("beat", runner=self.runner, now=time.time()):
             raise Expelled
 
     def _give_back_others(self, tx: Transaction, held: set[str], now: float) -> None:
@@ -174,19 +184,24 @@ class Claims:
         rows = {row["id"]: row for row in tx.all("claim", ids=ids, now=now, runner=self.runner)}
         return [Job.of(rows[each]) for each in ids]
 
-    def _write(self, tx: Transaction, step: Step, now: float) -> list[Settlement]:
-        """Write progress and settlements; return those that were refused."""
+    def _write(
+        self, tx: Transaction, step: Step, now: float
+    ) -> tuple[list[Settlement], list[tuple[Settlement, State]]]:
+        """Write progress and settlements; return those that were refused, and those that were not."""
         changes: list[tuple[str, Settlement | None]] = [(job, None) for job in step.progress]
         changes += [(settlement.job.id, settlement) for settlement in step.settlements]
         refused: list[Settlement] = []
+        settled: list[tuple[Settlement, State]] = []
         # In one order everywhere, so that no two wait for each other's rows.
         for job, settlement in sorted(changes, key=itemgetter(0)):
             if settlement is None:
                 attempt, progress = step.progress[job]
                 self._set_progress(tx, job, attempt, progress)
-            elif not settle(tx, settlement, self.runner, now):
+            elif state := settle(tx, settlement, self.runner, now):
+                settled.append((settlement, state))
+            else:
                 refused.append(settlement)
-        return refused
+        return refused, settled
 
     def _set_progress(self, tx: Transaction, job: str, attempt: int, progress: dict[str, Any]) -> None:
         tx.all("set_progress", id=job, attempt=attempt, runner=self.runner, progress=_json(progress))
@@ -210,8 +225,8 @@ def write_lines(tx: Transaction, lines: Sequence[Line], runner: str) -> None:
         tx.many("add_log", rows)
 
 
-def settle(tx: Transaction, settlement: Settlement, runner: str, now: float) -> bool:
-    """Write down how an attempt ended; return whether the runner still had it."""
+def settle(tx: Transaction, settlement: Settlement, runner: str, now: float) -> State | None:
+    """Write down how an attempt ended; return the job's state, or ``None`` if the runner had it no more."""
     job, state = settlement.job, settlement.state
     run_at = job.run_at if settlement.run_at is None else settlement.run_at
     rows = tx.all(
@@ -233,7 +248,7 @@ def settle(tx: Transaction, settlement: Settlement, runner: str, now: float) -> 
         cpu_seconds=settlement.cpu_seconds,
     )
     if not rows:
-        return False
+        return None
     results: dict[str, Payload] = {}
     if settlement.result is not None:
         results[job.id] = result = settlement.result
@@ -241,7 +256,8 @@ def settle(tx: Transaction, settlement: Settlement, runner: str, now: float) -> 
     note_ends(tx, rows, results)
     if state is State.QUEUED:
         tx.ring(WORK)
-    return True
+    # One that was to be cancelled is, instead of being queued again.
+    return State(rows[0]["state"])
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from service.engine.problems import document_of
 from service.errors import RunnerLost
+from service.jobs import account
 from service.jobs.arguments import JSON
 from service.jobs.claims import Claims, Expelled, Line, Settlement, settle, write_lines
 from service.jobs.database import CHANGES, WORK, Database, Row, Transaction
@@ -28,6 +29,7 @@ from service.settings import Settings
 from service.tasks import registry
 from service.tasks.options import JobOptions
 from service.telemetry.logs import get_logger
+from service.telemetry.metrics import jobs as metrics
 
 _log = get_logger()
 
@@ -81,6 +83,17 @@ class Keeper:
     def may_be_lost(self) -> bool:
         """Whether the lease was not renewed for so long that the jobs had better be stopped."""
         return time.monotonic() - self._beat_at > SAFE * self._lease
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the runner has no lease, or may have none any more; ``None`` while it has."""
+        if not self._claims.runner:
+            return "it has not reached the store of jobs yet"
+        if self.expelled:
+            return "it was taken for dead, and has no lease"
+        if self.may_be_lost:
+            return "it could not renew its lease; the store of jobs may be away"
+        return None
 
     def look_soon(self) -> None:
         """Look now: there may be a job for a time before the next look."""
@@ -147,8 +160,10 @@ class Keeper:
 
     def _expire(self, now: float) -> None:
         with self._database.transaction() as tx:
-            note_ends(tx, tx.all("expire", now=now, limit=PIECE))
+            expired = tx.all("expire", now=now, limit=PIECE)
+            note_ends(tx, expired)
             tx.ring(CHANGES)
+        metrics.finished((row["task"], State.EXPIRED.value) for row in expired)
 
     # Runners that are gone
 
@@ -161,12 +176,12 @@ class Keeper:
             jobs = [Job.of(row) for row in tx.all("jobs_of_runner", runner=runner["id"])]
             settlements = [_lost(job, runner["pid"]) for job in jobs]
             write_lines(tx, _lines(tx, settlements, now), runner["id"])
-            for settlement in settlements:
-                settle(tx, settlement, runner["id"], now)
+            states = [settle(tx, settlement, runner["id"], now) for settlement in settlements]
             tx.all("release_deliveries", runner=runner["id"], now=now)
             tx.ring(CHANGES)
             tx.ring(WORK)
         _log.warning("a runner is gone", runner=runner["id"], host=runner["host"], jobs=len(jobs))
+        account.tell_of_lost(zip(settlements, states, strict=True))
 
     # Periods
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from service.engine.base import Call, Engine, Event, Outcome, Timing
 from service.engine.problems import document_of
 from service.errors import Abandoned, ConfigurationError, EngineUnavailable, EverycoreError, TaskCrashed
+from service.jobs.account import named
 from service.jobs.attempt import Attempt
 from service.jobs.claims import Claim, Settlement
 from service.jobs.model import State
@@ -155,7 +156,7 @@ class Lane:
             try:
                 settlement = settled(attempt)
             except Exception:  # noqa: BLE001 - a job that nobody settles would be running for ever
-                _log.exception("a job could not be settled", job=attempt.job.id)
+                _log.exception("a job could not be settled", **named(attempt.job))
                 error = document_of(TaskCrashed(os.getpid(), None))
                 settlement = Settlement(attempt.job, State.FAILED, crashed=1, error=error)
             self._news.put(settlement)

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 from service.jobs.arguments import JSON
 from service.jobs.claims import Claims
@@ -26,6 +27,7 @@ from service.jobs.webhooks.signature import sign
 from service.settings import Settings
 from service.tasks.strict_json import dumps, with_encoded
 from service.telemetry.logs import get_logger
+from service.telemetry.metrics import jobs as metrics
 
 _log = get_logger()
 
@@ -45,6 +47,8 @@ AT_ONCE_TO_ONE = 2
 TICK = 5.0
 #: The same while as many are on their way as may be.
 TICK_WHEN_FULL = 0.5
+#: What the metrics call an attempt by the state that it leaves a delivery in.
+_OUTCOMES = {"delivered": "delivered", "pending": "retried", "failed": "given-up"}
 #: Largest result that a message carries along, in bytes.
 MAX_RESULT = 64 * 1024
 
@@ -122,7 +126,7 @@ class Postman:
         except StoreUnavailable:
             pass  # it is claimed again in its time
         except Exception:  # noqa: BLE001 - as above
-            _log.exception("a webhook could not be sent", job=row["job"])
+            _log.exception("a webhook could not be sent", **_named(row))
             self._settle_as_broken(row)
         self._prod.set()
 
@@ -184,9 +188,9 @@ class Postman:
             state = "failed" if is_last else "pending"
             delay = FIRST_DELAY * 3.0 ** (row["attempts"] - 1)
             next_at = now + delay * random.uniform(0.5, 1)  # noqa: S311 - nothing secret hangs on it
-            _log.warning("a webhook was not delivered", job=row["job"], attempt=row["attempts"], error=error)
+            _log.warning("a webhook was not delivered", **_named(row), attempt=row["attempts"], error=error)
         with self._database.transaction() as tx:
-            tx.all(
+            written = tx.all(
                 "settle_delivery",
                 id=row["id"],
                 runner=row["runner"],
@@ -197,3 +201,10 @@ class Postman:
                 error=error,
                 finished_at=None if state == "pending" else now,
             )
+        if written:
+            metrics.delivery_tried(_OUTCOMES[state])
+
+
+def _named(row: Row) -> dict[str, Any]:
+    request = {"request_id": row["request_id"]} if row["request_id"] else {}
+    return {"job": row["job"], **request}

@@ -102,16 +102,31 @@ SELECT * FROM deliveries WHERE job = :job ORDER BY id
 -- name: counts
 SELECT state, COUNT(*) AS number FROM jobs GROUP BY state
 
+-- Each is answered by the first row of an index, or by few rows.
+-- name: standing
+SELECT
+    (SELECT COUNT(*) FROM runners WHERE beat_at IS NULL OR beat_at > :alive) AS runners,
+    (SELECT COUNT(*) FROM jobs WHERE state = 'running') AS running,
+    (SELECT MIN(run_at) FROM jobs WHERE state = 'queued' AND ready = 1) AS ready_since,
+    (SELECT MIN(run_at) FROM jobs WHERE state = 'queued' AND ready = 0) AS next_due
+
+-- Nobody has made those ready yet that are due by their time, and not a runner may be there to do so.
+-- name: waiting
+SELECT
+    (SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND ready = 1)
+        + (SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND ready = 0 AND run_at <= :now) AS queued,
+    (SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND ready = 0 AND run_at > :now) AS scheduled
+
 -- name: count_ended
 SELECT COUNT(*) AS number FROM jobs WHERE finished_at IS NOT NULL AND finished_at <= :before /*filters*/
 
 -- ------------------------------------------------------------------------------ what runners do
 
 -- name: add_runner
-INSERT INTO runners (id, host, pid, started_at) VALUES (:id, :host, :pid, :now)
+INSERT INTO runners (id, host, pid, started_at, beat_at) VALUES (:id, :host, :pid, :now, :now)
 
 -- name: beat
-UPDATE runners SET beat = beat + 1 WHERE id = :runner RETURNING id
+UPDATE runners SET beat = beat + 1, beat_at = :now WHERE id = :runner RETURNING id
 
 -- name: runners
 SELECT id, host, pid, started_at, beat FROM runners
@@ -248,12 +263,13 @@ WHERE id IN (
     SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now AND host NOT IN (:busy*)
     ORDER BY next_at LIMIT 1 /*lock*/
 )
-RETURNING *
+RETURNING *, (SELECT request_id FROM jobs WHERE jobs.id = deliveries.job) AS request_id
 
 -- name: settle_delivery
 UPDATE deliveries SET state = :state, next_at = :next_at, status = :status, error = :error,
     finished_at = :finished_at, runner = NULL
 WHERE id = :id AND runner = :runner AND attempts = :attempt AND state = 'pending'
+RETURNING id
 
 -- name: release_deliveries
 UPDATE deliveries SET runner = NULL, next_at = :now WHERE runner = :runner AND state = 'pending'

@@ -19,13 +19,16 @@ from service.engine.base import Engine
 from service.engine.problems import document_of
 from service.engine.slots import RESCAN
 from service.errors import EverycoreError
-from service.jobs.claims import Claims, Done, Expelled, Settlement, Step
+from service.jobs import account
+from service.jobs.account import named
+from service.jobs.claims import Claims, Expelled, Settlement, Step
 from service.jobs.database import WORK, Database, Listener
 from service.jobs.keeper import Keeper
 from service.jobs.lane import Idle, Ran
 from service.jobs.lanes import Lanes
 from service.jobs.model import State, StoreUnavailable
 from service.jobs.news import News
+from service.jobs.outage import Outages
 from service.jobs.pending import Pending
 from service.jobs.postman import Postman
 from service.settings import Settings
@@ -44,8 +47,6 @@ LOOK_SECONDS_DEAF = 0.5
 CANCEL_SECONDS = 0.02
 #: Seconds between two attempts to reach the store.
 AWAY_SECONDS = 0.25
-#: Seconds without an outage after which one is told of again.
-SAY_AGAIN_SECONDS = 10.0
 #: Seconds that a stop waits for a store that is away, to write down what has ended.
 LAST_CHANCE = 3.0
 
@@ -74,7 +75,7 @@ class Runner:
         self._had_work = False
         self._looked = 0.0
         self._away_until = 0.0
-        self._say_again_at = 0.0
+        self._outages = Outages()
         self._stop_at: float | None = None
 
     # From any thread, and from signal handlers
@@ -92,6 +93,11 @@ class Runner:
         """
         if self._keeper.may_be_lost:
             self._lanes.stop("the runner could not renew its lease")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it has no lease now, or may have none any more; ``None`` while it has."""
+        return self._keeper.trouble
 
     # The one thread
 
@@ -119,17 +125,10 @@ class Runner:
         try:
             self._claims.register()
         except StoreUnavailable as error:
-            self._note_outage(error)
+            self._outages.note(error)
             return False
         self._keeper.renewed(began)
         return True
-
-    def _note_outage(self, error: StoreUnavailable) -> None:
-        """Say once that the store is away, not at each attempt."""
-        now = time.monotonic()
-        if now >= self._say_again_at:
-            _log.error("the store can't be used", error=error.reason)
-        self._say_again_at = now + SAY_AGAIN_SECONDS
 
     def _is_done(self) -> bool:
         if self._stop_at is None:
@@ -254,7 +253,7 @@ class Runner:
             return
         except StoreUnavailable as error:
             # What has ended is kept, and written when the store is back.
-            self._note_outage(error)
+            self._outages.note(error)
             self._in_doubt = True
             self._away_until = time.monotonic() + AWAY_SECONDS
             return
@@ -270,22 +269,24 @@ class Runner:
         self._had_work = self._rung or bool(done.claimed)
         self._looked, self._rung, self._in_doubt = looked, False, False
         self._keeper.renewed(looked)
-        self._written(self._pending.settlements, done)
+        self._written(self._pending.settlements)
         for cpu in wanted:
             claims = [claim for claim in done.claimed if claim.job.cpu == cpu]
             self._lanes.fill(cpu, claims, exhausted=cpu in done.exhausted)
         self._lanes.cancel(done.cancels)
+        # Last, for the lanes have work by now.
+        account.tell(done)
 
     def _settle_alone(self, settlement: Settlement) -> bool:
         """Write how one attempt ended, or that this can't be written; return whether that is done."""
         failed = Settlement(settlement.job, State.FAILED, failed=1, error=document_of(EverycoreError()))
         for attempt in (settlement, failed):
             try:
-                self._claims.step(Step(settlements=[attempt]))
+                account.tell(self._claims.step(Step(settlements=[attempt])))
             except (Expelled, StoreUnavailable):
                 return False
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a settlement can't be written", job=settlement.job.id)
+                _log.exception("a settlement can't be written", **named(settlement.job))
             else:
                 return True
         return False
@@ -303,9 +304,7 @@ class Runner:
             held=held,
         )
 
-    def _written(self, settlements: Sequence[Settlement], done: Done) -> None:
-        for settlement in done.refused:
-            _log.warning("a late result was refused", job=settlement.job.id, attempt=settlement.job.attempts)
+    def _written(self, settlements: Sequence[Settlement]) -> None:
         if any(settlement.run_at is not None for settlement in settlements):
             self._keeper.look_soon()
         if any(settlement.job.webhook is not None for settlement in settlements):

@@ -26,6 +26,8 @@ from service.jobs.model import (
     new_id,
 )
 from service.jobs.submission import add, add_once
+from service.telemetry.metrics import jobs as metrics
+from service.telemetry.metrics.jobs import Standing
 
 #: Lines of logs that are removed in one transaction.
 PIECE = 2000
@@ -56,7 +58,9 @@ class Store:
                         raise KeyReused(known[0]["id"])
                     return Job.of(known[0]), False
             tx.ring(WORK)
-            return _one(tx, identity), True
+            accepted = _one(tx, identity)
+        metrics.accepted([job.task])
+        return accepted, True
 
     def submit_batch(self, jobs: Sequence[NewJob], owner: str) -> tuple[Batch, list[str]]:
         """Add all jobs or none; return the batch and the ids of its jobs, in their order."""
@@ -66,6 +70,7 @@ class Store:
             tx.all("add_batch", id=batch, owner=owner, total=len(jobs), now=now)
             ids = add(tx, jobs, now, batch=batch)
             tx.ring(WORK)
+        metrics.accepted(job.task for job in jobs)
         return Batch(batch, owner, len(jobs), now, {State.QUEUED: len(jobs)}), ids
 
     # Looking
@@ -98,6 +103,20 @@ class Store:
         with self._database.reading() as tx:
             return _counts(tx.all("counts"))
 
+    def standing(self, lease: float) -> Standing:
+        """Return how it stands but for jobs that wait, at once; a runner lives that beat within ``lease``."""
+        now = time.time()
+        with self._database.reading() as tx:
+            (row,) = tx.all("standing", alive=now - lease)
+        due = [at for at in (row["ready_since"], row["next_due"]) if at is not None and at <= now]
+        return Standing(row["runners"], row["running"], now - min(due, default=now))
+
+    def waiting(self) -> tuple[int, int]:
+        """Count the jobs that are due, and those that will be; a million take some tenths of a second."""
+        with self._database.reading() as tx:
+            (row,) = tx.all("waiting", now=time.time())
+        return row["queued"], row["scheduled"]
+
     def deliveries(self, job: str) -> list[Delivery]:
         """Return the messages to a job's webhook."""
         with self._database.reading() as tx:
@@ -127,7 +146,9 @@ class Store:
                 (row,) = tx.all("cancel_running", id=job)
             tx.ring(WORK)
             tx.ring(CHANGES)
-            return Job.of(row)
+        if state is State.QUEUED:
+            metrics.finished([(row["task"], State.CANCELLED.value)])
+        return Job.of(row)
 
     def retry(self, job: str) -> Job:
         """Have a job tried again that did not succeed, with as many attempts as it had at first.
@@ -195,11 +216,14 @@ class Store:
         with self._database.transaction() as tx:
             _batch(tx, batch)
             tx.all("batch_to_change", batch=batch)
-            note_ends(tx, tx.all("cancel_queued_of_batch", batch=batch, now=time.time()))
+            cancelled = tx.all("cancel_queued_of_batch", batch=batch, now=time.time())
+            note_ends(tx, cancelled)
             tx.all("cancel_running_of_batch", batch=batch)
             tx.ring(WORK)
             tx.ring(CHANGES)
-            return _batch(tx, batch)
+            found = _batch(tx, batch)
+        metrics.finished((row["task"], State.CANCELLED.value) for row in cancelled)
+        return found
 
     def close(self) -> None:
         """Close every connection."""

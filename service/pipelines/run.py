@@ -22,7 +22,9 @@ from service.engine.base import Call, Engine, Event, Feed, OnEvent, Outcome, Tim
 from service.engine.channel import Empty
 from service.engine.failures import UNSENDABLE, error_of
 from service.engine.parcels import Lost, Parcel, Unreadable
+from service.engine.problems import kind_of
 from service.errors import (
+    Abandoned,
     CallError,
     Cancelled,
     DeadlineExceeded,
@@ -37,6 +39,7 @@ from service.pipelines.clock import Clock
 from service.pipelines.report import StageReport
 from service.pipelines.wiring import Wiring
 from service.tasks.pipelines import Kind, Pipeline
+from service.telemetry.metrics.pipelines import RunMetrics
 
 #: Most items, and bytes of them, that are taken from the last channel at once.
 MAX_TAKEN, MAX_BYTES = 64, 256 * 1024
@@ -102,6 +105,7 @@ class PipelineRun(Iterator[Item | Skipped]):
         self._failure: EverycoreError | None = None
         self._idle_deaths = 0
         self._report: list[StageReport] | None = None
+        self._metrics = RunMetrics(pipeline.name)
         with contextlib.ExitStack() as undo:
             try:
                 self._wiring = undo.enter_context(contextlib.closing(Wiring(pipeline)))
@@ -133,9 +137,12 @@ class PipelineRun(Iterator[Item | Skipped]):
         try:
             while not self._found:
                 self._look()
-        except _Over:
-            self.close()
+        except (StopIteration, _Over):
+            self._end("succeeded")
             raise StopIteration from None
+        except Exception as error:
+            self.close(error)
+            raise
         except BaseException:
             self.close()
             raise
@@ -146,13 +153,21 @@ class PipelineRun(Iterator[Item | Skipped]):
         """Whether there is a next one already."""
         return bool(self._found)
 
-    def close(self) -> None:
-        """Kill what runs; a second call does nothing."""
+    def close(self, error: Exception | None = None) -> None:
+        """Kill what runs, because of an error or because nobody wants more; a second call does nothing."""
+        if error is None or isinstance(error, Abandoned):
+            self._end("cancelled")
+        else:
+            self._end(kind_of(error).slug)
+
+    def _end(self, outcome: str) -> None:
         if self._report is None:
             self._outcomes.close()
             self._found.clear()
             self._report = self._reports()
             self._wiring.close()
+            self._metrics.tell(self._report)
+            self._metrics.ended(outcome)
 
     def report(self) -> list[StageReport]:
         """Return what each stage has done up to now."""
@@ -189,6 +204,8 @@ class PipelineRun(Iterator[Item | Skipped]):
                 break
             if self._clock is not None:
                 self._clock.look_if_it_rang()
+            if self._metrics.is_due:
+                self._metrics.tell(self.report())
             yield None
         yield from self._let_the_others_end()
 

@@ -96,6 +96,7 @@ class PipelineCall:
             value = self._results.value()
         except CallError as failure:
             error = failure
+            run.close(failure)
         finally:
             run.close()
             self._look(run)

@@ -2,6 +2,7 @@
 
     get_logger().info("event", key=value)   ──┐
     Gunicorn's own lines, by way of logging ──┴─> processors ─> console or JSON ─> stdout, a line a write
+    info_each("event", many) ───────────────────> the same form, some lines a write
 
 Our own lines do not pass through the standard library's logging, which takes three times as long; Gunicorn's
 few do, and are given the same look.
@@ -11,11 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
+
+#: Most bytes of a write that a pipe takes as a whole, whoever else writes to it.
+PIECE = select.PIPE_BUF
 
 
 class LineLogger:
@@ -23,9 +29,7 @@ class LineLogger:
 
     def msg(self, line: str) -> None:
         """Write one line."""
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+        _write(f"{line}\n")
 
     debug = info = warning = error = critical = exception = msg
 
@@ -45,6 +49,40 @@ def configure(log_format: str, log_level: str) -> None:
 def get_logger(**values: Any) -> FilteringBoundLogger:
     """Return a logger whose lines carry ``values``; it takes on its form at its first line."""
     return cast("FilteringBoundLogger", structlog.get_logger(**values))
+
+
+def info_each(event: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Log one event many times, at a third of the cost of one by one."""
+    log = get_logger()
+    if not log.is_enabled_for(logging.INFO):
+        return
+    *_, render = structlog.get_config()["processors"]
+    common = _stamped(event)
+    piece = ""
+    for row in rows:
+        try:
+            line = f"{render(log, 'info', {**row, **common})}\n"
+        except structlog.DropEvent:
+            continue  # a test has captured it
+        if piece and len(piece) + len(line.encode()) > PIECE:
+            _write(piece)
+            piece = ""
+        piece += line
+    if piece:
+        _write(piece)
+
+
+def _stamped(event: str) -> dict[str, Any]:
+    found: Any = {**structlog.contextvars.get_contextvars(), "event": event}
+    for process in _common():
+        found = process(None, "info", found)
+    return dict(found)
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def stdlib_config(log_format: str, log_level: str) -> dict[str, Any]:

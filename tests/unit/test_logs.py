@@ -107,3 +107,38 @@ def test_gunicorns_own_lines_have_the_same_form(capsys):
     assert line["event"] == "Booting worker with pid: 7"
     assert (line["level"], line["logger"]) == ("info", "gunicorn.error")
     assert line["timestamp"].endswith("Z")
+
+
+def test_one_event_many_times_has_the_form_of_each(capsys):
+    logs.configure("json", "info")
+    rows = [{"job": number, "note": "x" * 100} for number in range(200)]
+
+    with structlog.contextvars.bound_contextvars(part="runner"):
+        logs.info_each("attempt ended", rows)
+        logs.get_logger().info("attempt ended", **rows[0])
+
+    *many, alone = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["job"] for line in many] == list(range(200))
+    assert many[0].keys() == alone.keys()
+    assert many[0] | {"timestamp": ""} == alone | {"timestamp": ""}
+
+
+def test_it_is_written_in_pieces_that_a_pipe_takes_as_a_whole(monkeypatch):
+    written: list[str] = []
+    logs.configure("json", "info")
+    monkeypatch.setattr(logs, "_write", written.append)
+
+    logs.info_each("attempt ended", [{"note": "x" * size} for size in (100, 3000, 2000, 9000, 50)])
+
+    assert all(piece.endswith("\n") for piece in written)
+    assert [len(piece) > logs.PIECE for piece in written] == [False, False, True, False]
+    assert sum(piece.count("\n") for piece in written) == 5
+
+
+def test_below_the_level_nothing_of_it_is_made(capsys):
+    logs.configure("json", "warning")
+
+    logs.info_each("attempt ended", iter([{"job": 1}]))
+    logs.info_each("attempt ended", [])
+
+    assert capsys.readouterr().out == ""

@@ -111,6 +111,30 @@ class TestSources:
 
         assert load().bind == "0.0.0.0:8000"
 
+    @pytest.mark.parametrize("bind", ["localhost:80", "127.1.2.3:0", "[::1]:9000"])
+    def test_a_runner_s_address_may_be_of_this_machine(self, given, bind):
+        given(RUNNER_BIND=bind)
+
+        assert load().runner_bind == bind
+
+    @pytest.mark.parametrize("meant", [{"INSECURE": "1"}, {"API_KEYS": KEY}])
+    def test_another_one_must_be_meant(self, given, meant):
+        given(RUNNER_BIND="0.0.0.0:9000")
+        assert "SERVICE_RUNNER_BIND='0.0.0.0:9000': other machines could reach that address" in problem()
+
+        given(**meant)
+
+        assert load().runner_bind == "0.0.0.0:9000"
+
+    @pytest.mark.parametrize("bind", ["9000", "unix:/run/runner.sock", "localhost:", "localhost:65536"])
+    def test_a_runner_s_address_is_a_host_and_a_port(self, given, bind):
+        given(RUNNER_BIND=bind)
+
+        assert f"SERVICE_RUNNER_BIND={bind!r}: it must be host:port" in problem()
+
+    def test_a_runner_has_no_address_by_default(self):
+        assert load().runner_bind is None
+
     def test_keys_are_meant_too(self, given):
         given(BIND="0.0.0.0:8000", API_KEYS=KEY)
 

@@ -173,6 +173,10 @@ def operate(api: Api) -> Endpoint:
         "get",
         _operating(api, "readyz", "Tell whether work is taken", ready, needs_key=False),
     )
+    text: dict[str, Any] = {"schema": {"type": "string"}}
+    found = answer("The metrics.", {"text/plain": text, "application/openmetrics-text": text})
+    summary = "Tell what has been counted"
+    yield "/metrics", "get", api.operation("metrics", summary, tag="operation", responses={200: found})
     contract = {200: ("This document.", {"type": "object"})}
     yield "/openapi.json", "get", _operating(api, "openapi", "This document", contract)
 

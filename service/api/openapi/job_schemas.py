@@ -89,6 +89,7 @@ JOB_SCHEMAS: dict[str, Schema] = {
             task={"type": "string"},
             state={"enum": STATES},
             owner={"type": "string", "description": "Name of the key that it was submitted with."},
+            request_id={"type": "string", "description": "Id of the request that it was submitted with."},
             priority={"type": "integer"},
             timeout=_or_null({"type": "number"}, "Seconds that an attempt may take, if not as any may."),
             attempts=_COUNT | {"description": "How often it was started."},

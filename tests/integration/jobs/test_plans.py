@@ -37,6 +37,7 @@ QUESTIONS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("next_due", {}, {"jobs_due"}),
     ("expire", {"now": 210_000.0, "limit": 500}, {"jobs_expiry", "id"}),
     ("next_expiry", {}, {"jobs_expiry"}),
+    ("standing", {"alive": 5.0}, {"jobs_state", "jobs_due"}),
     ("purge_batches", {"before": "00050000", "limit": 500}, {"jobs_batch"}),
     ("cancels", {"runner": "first"}, {"jobs_running"}),
     ("jobs_of_runner", {"runner": "first"}, {"jobs_running"}),

@@ -51,6 +51,7 @@ class TestAnswer:
             "task": "sum_of_squares",
             "state": "queued",
             "owner": "",
+            "request_id": "order-7",
             "priority": 0,
             "timeout": 30,
             "attempts": 0,
@@ -394,3 +395,16 @@ def test_what_is_not_there_is_not_found(client: FlaskClient, path: str) -> None:
 
         assert answer.status_code == 404, (method, end)
         assert answer.get_json()["type"] in ("/problems/job-not-found", "/problems/not-found")
+
+
+def test_metrics_tell_how_many_wait(client: FlaskClient) -> None:
+    assert client.post(URL, json=SUM).status_code == 202
+    assert client.post(URL, json=SUM | {"delay": 60}).status_code == 202
+
+    lines = client.get("/metrics").text.splitlines()
+
+    assert "everycore_store_up 1.0" in lines
+    assert 'everycore_jobs{state="queued"} 1.0' in lines
+    assert 'everycore_jobs{state="scheduled"} 1.0' in lines
+    assert 'everycore_jobs{state="running"} 0.0' in lines
+    assert "everycore_runners 0.0" in lines

@@ -78,3 +78,14 @@ def test_tasks_run_and_the_service_is_ready(client: FlaskClient) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.get_json()["status"]) == (200, "ready")
     assert answer.get_json()["checks"]["store"] == "unavailable"
+
+
+def test_metrics_say_so_and_have_the_rest(client: FlaskClient) -> None:
+    answer = client.get("/metrics")
+
+    assert answer.status_code == 200
+    lines = answer.text.splitlines()
+    assert "everycore_store_up 0.0" in lines
+    assert any(line.startswith("everycore_cpu_slots ") for line in lines)
+    absent = ("everycore_jobs{", "everycore_jobs_oldest_queued_seconds ", "everycore_runners ")
+    assert not [line for line in lines if line.startswith(absent)]

@@ -25,9 +25,10 @@ def test_the_empty_endpoint_answers(client):
     assert client.get("/empty").json == {"status": "ok"}
 
 
-@pytest.mark.parametrize("path", ["/pool_per_request", "/kept_executor"])
-def test_both_ways_to_sum_have_the_same_results(client, path):
-    assert client.get(path).json == {"results": [332_833_500] * 4}
+@pytest.mark.parametrize("way", ["/pool_per_request", "/kept_executor", "/request_thread"])
+def test_all_ways_have_the_same_results(client, way):
+    assert client.get(way).json == {"results": [332_833_500] * 4}
+    assert client.get(f"{way}/burn?rounds=400").json == {"results": [http_work.burn(100)] * 4}
 
 
 def test_the_sums_are_the_services(client):

@@ -1,0 +1,31 @@
+"""Thousands of items in one request, as lines in both directions."""
+
+from __future__ import annotations
+
+from loadtests.scenarios.answers import Answer, check_results, check_summary, is_so, ndjson, sum_of_squares
+from loadtests.scenarios.asking import Asking, scenario
+
+ITEMS = 2000
+NDJSON = "application/x-ndjson"
+
+_BODY = b"".join(b'{"n":%d}\n' % n for n in range(ITEMS))
+_EXPECTED = [sum_of_squares(n) for n in range(ITEMS)]
+
+
+def streamed(user: Asking) -> None:
+    """Two thousand small sums; entries come in order of completion, the summary last."""
+
+    def check(answer: Answer) -> None:
+        *entries, last = ndjson(answer.lines)
+        is_so("summary" in last, "the last line is no summary")
+        check_results(entries, _EXPECTED)
+        check_summary(last["summary"], ITEMS)
+
+    headers = {"Content-Type": NDJSON, "Accept": NDJSON}
+    user.ask("/v1/tasks/sum_of_squares/map", check, body=_BODY, headers=headers, lines=True)
+
+
+class LargeMap(Asking):
+    """A map of 2000 small sums, streamed."""
+
+    tasks = scenario("large_map", NDJSON=streamed)

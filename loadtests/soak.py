@@ -1,0 +1,90 @@
+"""The service at 70 % of what it can do, for long: ``python -m loadtests.soak``.
+
+load_run       a service, and Locust to ask it
+soak_samples   memory, descriptors and processes, every few seconds
+soak_flatness  whether they stay the same
+load_charts    the picture
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from loadtests import load_charts, load_run, report, soak_flatness, soak_samples
+from loadtests.http_report import note
+from loadtests.limited import limited
+from loadtests.load_run import OUTPUT, LoadTestFailed
+from loadtests.load_shapes import SOAK
+from loadtests.loadtest import CALIBRATION, FULL, PACKAGES
+from loadtests.soak_flatness import Flatness
+from loadtests.soak_samples import FIGURES, Sample
+from service.cpus import available_cpus
+
+#: Seconds after which jobs that have ended are forgotten, so that the store soon comes to a steady size.
+JOB_TTL = "120"
+#: Part of the time that is warm-up.
+WARM_UP = 0.25
+MARGIN = 180
+
+
+@click.command()
+@click.option("--minutes", type=click.FloatRange(0.2), default=20, show_default=True)
+@click.option("--every", type=click.FloatRange(0.5), default=5, show_default=True, help="Seconds.")
+@click.option("--capacity", type=click.FloatRange(0.1), help="Tasks a second; measured, if it is not told.")
+def main(*, minutes: float, every: float, capacity: float | None) -> None:
+    """Ask for the mix at 70 % of the capacity, and watch what the service takes.
+
+    A service is started on a free port. Samples and the chart are written to var/loadtest/. The status is 1
+    when memory, descriptors or processes grow, or an objective of loadtests/slo.toml was missed.
+    """
+    seconds, users = 60 * minutes, FULL * available_cpus()
+    with limited(MARGIN + int(seconds)), load_run.target(None, SERVICE_JOB_TTL=JOB_TTL) as target:
+        assert target.server is not None
+        if capacity is None:
+            capacity = load_run.capacity(target.url, users, CALIBRATION, ())
+        note(f"capacity: {capacity:.1f} tasks/s; {SOAK:.0%} of it for {minutes:g} minutes")
+        with soak_samples.watching(target.server.processes, every) as samples:
+            status = load_run.locust(
+                target.url,
+                "soak",
+                seconds,
+                *("--shape", "soak", "--shape-seconds", str(seconds), "--pace", f"{capacity / users:g}"),
+                *("--users-per-core", str(FULL), "--slo-report", str(OUTPUT / "soak-slo.txt")),
+            )
+    judged = _judged(samples, seconds)
+    _draw(samples)
+    click.echo("\n".join(report.heading(report.machine(), report.versions(PACKAGES))))
+    click.echo(
+        f"{len(samples)} samples, {WARM_UP:.0%} of the time for warm-up\n\n{soak_flatness.text(judged)}\n"
+    )
+    click.echo((OUTPUT / "soak-slo.txt").read_text())
+    sys.exit(status or int(not all(each.flat for each in judged)))
+
+
+def _judged(samples: Sequence[Sample], seconds: float) -> list[Flatness]:
+    times = [sample.at for sample in samples]
+    try:
+        return [
+            soak_flatness.judge(name, times, [getattr(sample, name) for sample in samples], WARM_UP * seconds)
+            for name in FIGURES
+        ]
+    except ValueError as error:
+        raise LoadTestFailed(str(error)) from None
+
+
+def _draw(samples: Sequence[Sample]) -> None:
+    soak_samples.write(samples, OUTPUT / "soak.csv")
+    series = {name: [getattr(sample, name) for sample in samples] for name in FIGURES}
+    labels = {"rss": "RSS, MB", "pss": "PSS, MB"}
+    named = {labels.get(name, name): values for name, values in series.items()}
+    times = [sample.at for sample in samples]
+    paths = load_charts.in_rows(times, named, OUTPUT / "soak-chart", "all processes of the service")
+    for path in (OUTPUT / "soak.csv", *paths, OUTPUT / "soak.html"):
+        click.echo(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

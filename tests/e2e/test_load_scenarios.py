@@ -1,0 +1,175 @@
+"""The scenarios of the load tests, by Locust, asking a real service for a few seconds."""
+
+import contextlib
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests import load_tests
+from tests.unit.pages import ROOT
+
+pytestmark = [load_tests.needed, pytest.mark.timeout(120)]
+
+SCENARIOS = re.findall(
+    r'^    "(\w+)": \w+,$', (ROOT / "loadtests" / "locustfile.py").read_text(), re.MULTILINE
+)
+#: A busy machine may be slow; wrong, it may not be.
+OBJECTIVES = """
+[default]
+requests = 1
+failures = 0.0
+refusals = 0.0
+"""
+
+
+class Run:
+    """One run of Locust that has come to its end."""
+
+    def __init__(self, folder: Path, url: str, *options: str, **variables: str) -> None:
+        objectives = folder / "slo.toml"
+        objectives.write_text(OBJECTIVES)
+        command = [
+            *(str(load_tests.PYTHON), "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py")),
+            *("--headless", "--only-summary", "--host", url, "--slo", str(objectives), "-s", "5", *options),
+        ]
+        run = subprocess.run(
+            command,
+            cwd=folder,
+            env=load_tests.environment() | variables,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        self.status = run.returncode
+        self.said = run.stdout + run.stderr
+
+    def requests(self) -> dict[str, float]:
+        """Return the number of each scenario's tasks, as the objectives tell of them."""
+        found = re.findall(r"^(\w+) +requests .* (\d+)", self.said, re.MULTILINE)
+        return {name: float(number) for name, number in found}
+
+
+def scenarios(*names: str) -> list[str]:
+    return [part for name in names for part in ("--scenario", name)]
+
+
+def test_each_scenario_gets_right_answers(serve, tmp_path):
+    service = serve(SERVICE_TASK_MODULES="loadtests.http_tasks")
+    users = str(len(SCENARIOS))
+
+    run = Run(tmp_path, service.url, "-u", users, "-r", users, "-t", "8s", *scenarios(*SCENARIOS))
+
+    assert run.status == 0, run.said
+    assert set(run.requests()) == {*SCENARIOS, "total"} - {"mix"}
+    assert "objectives kept" in run.said
+    assert len(SCENARIOS) == 11
+
+
+def test_a_service_with_keys_and_built_in_tasks_alone_is_asked_by_a_shape_in_two_processes(serve, tmp_path):
+    key = subprocess.check_output(
+        [load_tests.PYTHON, "-m", "service", "keys", "new", "load"],
+        cwd=tmp_path,
+        env=load_tests.environment(),
+        text=True,
+    )
+    secret, line = key.split()
+    service = serve(SERVICE_API_KEYS=line)
+    shape = (
+        "--shape",
+        "ramp",
+        "--shape-seconds",
+        "10",
+        "--users-per-core",
+        "4",
+        "--cores",
+        "1",
+        "--pace",
+        "5",
+    )
+    chosen = scenarios("streams", "fan_out")
+
+    run = Run(tmp_path, service.url, "--processes", "2", *shape, *chosen, EVERYCORE_API_KEY=secret)
+
+    assert run.status == 0, run.said
+    assert "2 workers connected" in run.said
+    assert run.said.count("objectives kept") == 1  # by the master alone
+    assert set(run.requests()) == {"streams", "fan_out", "total"}
+    assert "no task stream_numbers there" in run.said
+
+
+def test_without_the_key_every_answer_is_a_failure(serve, tmp_path):
+    service = serve(SERVICE_API_KEYS="load:" + 64 * "a")
+
+    run = Run(tmp_path, service.url, "-u", "1", "-t", "2s", "--scenario", "uploads")
+
+    assert run.status == 1
+    assert "MISSED: failures of uploads is 1, above 0" in run.said
+    assert "status 401 in place of 200" in run.said
+
+
+class Wrong(BaseHTTPRequestHandler):
+    """Answers everything at once, with the right status and with nonsense."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b'{"results": [], "result": 1, "summary": {}}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - http.server's name
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def wrong_service() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Wrong) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_wrong_answer_is_a_failure_whatever_its_status(tmp_path):
+    asked = [name for name in SCENARIOS if name != "mix"]
+    users = str(len(asked))
+    with wrong_service() as url:
+        run = Run(tmp_path, url, "-u", users, "-r", users, "-t", "3s", "--pace", "5", *scenarios(*asked))
+
+    assert run.status == 1
+    assert {name for name in asked if f"MISSED: failures of {name} is 1, above 0" in run.said} == set(asked)
+
+
+def test_nobody_there_is_a_failure(tmp_path):
+    run = Run(
+        tmp_path, "http://127.0.0.1:1", "-u", "2", "-t", "2s", "--pace", "5", "--tags", "jobs", "streams"
+    )
+
+    assert run.status == 1
+    assert "MISSED: failures of jobs is 1, above 0" in run.said
+    assert "no answer: ConnectionRefusedError" in run.said
+
+
+def test_a_mistake_in_the_objectives_is_told_before_the_run(tmp_path):
+    (tmp_path / "bad.toml").write_text("[default]\np90 = 3\n")
+
+    run = Run(tmp_path, "http://127.0.0.1:1", "-t", "60s", "--slo", str(tmp_path / "bad.toml"))
+
+    assert run.status == 1
+    assert "error: " in run.said
+    assert "[default] has 'p90'" in run.said
