@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests.http_servers import ROOT
+from service.cpus import available_cpus
 
+#: What each core is worth at least, beside one process alone, for figures to be comparable.
+STEADY = 0.8
 PAGE = ROOT / "docs" / "explanation" / "load-test-report.md"
 
 
@@ -31,8 +34,11 @@ def publish(part: str, lines: Sequence[str], pictures: Sequence[Path], page: Pat
 
 
 def worth(before: float, after: float) -> str:
-    """Say what the cores were worth while something was measured."""
-    return f"plain processes on all cores did {before:.2f} x as much as one before it, {after:.2f} x after it"
+    """Say what the cores were worth while something was measured, and whether that allows to compare."""
+    said = f"plain processes on all cores did {before:.2f} x as much as one before it, {after:.2f} x after it"
+    if min(before, after) >= STEADY * available_cpus():
+        return said
+    return f"{said}: **the machine did not have its cores all the time, so its rows can't be compared**"
 
 
 def command(target: str) -> str:

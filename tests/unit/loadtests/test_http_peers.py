@@ -67,3 +67,9 @@ def test_what_a_person_has_set_is_not_passed_on(monkeypatch):
 
     assert "theirs" not in own_environment().values()
     assert own_environment()["PATH"] == os.environ["PATH"]
+
+
+def test_one_process_alone_is_worth_itself(monkeypatch):
+    monkeypatch.setattr(http_capacity, "available_cpus", lambda: 1)
+
+    assert 0.3 < http_capacity.cores_worth(0.3) < 3

@@ -8,6 +8,7 @@ import pytest
 
 from loadtests import load_publish
 from loadtests.load_publish import NoSuchPart
+from service.cpus import available_cpus
 
 PAGE = """# Report
 
@@ -70,6 +71,17 @@ def test_a_table_has_a_head():
         "| --- | --: |",
         "| 25 % | 1 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "steady"), [(0.99, 0.9, True), (0.99, 0.5, False), (0.5, 0.99, False)]
+)
+def test_a_machine_that_lost_its_cores_is_told(before, after, steady):
+    cores = available_cpus()
+    said = load_publish.worth(before * cores, after * cores)
+
+    assert ("can't be compared" not in said) is steady
+    assert f"{after * cores:.2f} x after it" in said
 
 
 def test_our_page_has_its_parts():
