@@ -23,6 +23,8 @@ from service.api.generations import Generation
 class RollingWorker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no types
     """Serves until newer workers do, and ends when its clients have gone elsewhere."""
 
+    #: Those that it listens at.
+    sockets: list[socket.socket]
     #: Set after the fork by gunicorn.conf.py.
     generation: Generation
     #: Whether it shall leave as soon as newer workers are ready.
@@ -60,6 +62,8 @@ class RollingWorker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no typ
             if take_the_rest:
                 self._take_all(listener)
             listener.close()
+        # A worker that is told to stop while it imports comes here twice.
+        self.sockets = []
 
     def _take_all(self, listener: socket.socket) -> None:
         poll = select.poll()

@@ -76,7 +76,7 @@ class Worker(RollingWorker):
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - its signature
         """Take further connections, unless they had better go to a worker that has room."""
         better = self._had_better_wait()  # and the other workers hear of it
-        super().set_accept_enabled(enabled and not better)
+        super().set_accept_enabled(enabled and self.alive and not better)
         if not self.alive:
             self.stop_listening(take_the_rest=not self._room.contended)
 
