@@ -183,7 +183,7 @@ def test_the_others_of_a_run_do_not_wait_for_its_slow_call_under_load(make_engin
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
-    calls = [Call("spin", {"seconds": 2.0 if n == 0 else 0.0}, n) for n in range(20)]
+    calls = [Call("spin", {"seconds": 5.0 if n == 0 else 0.0}, n) for n in range(20)]
     order = [outcome.index for outcome in run.outcomes(calls)]
     stop.set()
     for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,9 +49,10 @@ def test_an_argument_that_can_not_be_read_leaves_nothing_behind(pipes: Pipes) ->
 
 @pytest.fixture
 def few_descriptors() -> Iterator[None]:
-    """As many as an engine needs, and too few for all items that a channel may hold."""
+    """As many more as an engine needs, and too few for all items that a channel may hold."""
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, usual[1]))
+    there = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (there + 240, usual[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, usual)
 
