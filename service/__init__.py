@@ -5,7 +5,9 @@ The rooms, from the front door to the back; each imports only those below it:
     app, __main__   wiring, command line (its groups of commands: cli)
     serve           the parent of Gunicorn and of the runners (runners, children)
     api, work       HTTP in, HTTP out, the only room that knows Flask; one runner as a process
+    collectors      what is looked up when Prometheus asks (runner_http: a runner that is asked itself)
     jobs            durable background jobs; knows no Flask
+    pipelines       producers, stages and consumers, each in processes of their own
     engine          runs calls on pool processes; knows no Flask
     tasks           plain functions, what they are called and what they take
     telemetry       logs and metrics

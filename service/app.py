@@ -29,11 +29,10 @@ from service.api import (
     tasks,
 )
 from service.api.readiness import StoreCheck
+from service.collectors import collectors
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
-from service.engine.occupancy import look
 from service.jobs import checks
-from service.jobs.census import Census
 from service.jobs.store import Store, open_store
 from service.jobs.webhooks.allowed import parse_allowed
 from service.settings import Settings
@@ -41,9 +40,7 @@ from service.tasks import contract, registry
 from service.tasks.pipelines import check_size
 from service.telemetry import logs
 from service.telemetry.metrics import http
-from service.telemetry.metrics.build import BuildCollector
-from service.telemetry.metrics.engine import EngineMetrics, Load, LoadCollector
-from service.telemetry.metrics.jobs import StandingCollector
+from service.telemetry.metrics.engine import EngineMetrics
 
 BLUEPRINTS = (
     docs.bp,
@@ -76,9 +73,7 @@ def create_app(
     app.extensions["everycore.contracts"] = {task.name: contract.build(task) for task in registry.all_tasks()}
     engine = engine or LocalEngine.of(settings, observer=EngineMetrics())
     app.extensions["everycore.engine"] = engine
-    load = LoadCollector(lambda: Load(*look(settings), engine.backlog))
-    standing = StandingCollector(Census(store, settings.job_lease).figures)
-    app.extensions["everycore.collectors"] = [BuildCollector(), load, standing]
+    app.extensions["everycore.collectors"] = collectors(settings, engine, store)
     app.extensions["everycore.store"] = store
     app.extensions["everycore.store_check"] = StoreCheck(lambda: store.list(limit=1))
     # Without a secret to sign them with there are none.

@@ -12,11 +12,10 @@ import signal
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from service import children
+from service.collectors import collectors
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
-from service.engine.occupancy import look
 from service.jobs.attempt import MAX_RESULT
-from service.jobs.census import Census
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
 from service.jobs.runner import Runner
@@ -25,9 +24,7 @@ from service.pipelines.engine import PipelineEngine
 from service.runner_http import Endpoint, answering
 from service.settings import Settings
 from service.tasks import contract, registry
-from service.telemetry.metrics.build import BuildCollector
-from service.telemetry.metrics.engine import EngineMetrics, Load, LoadCollector
-from service.telemetry.metrics.jobs import StandingCollector
+from service.telemetry.metrics.engine import EngineMetrics
 from service.telemetry.metrics.registry import set_role
 
 #: A terminal that is closed ends what runs on it; a reload concerns ``serve``, which starts another runner.
@@ -69,19 +66,11 @@ def work(settings: Settings, database: Database | None = None, *, is_served: boo
         for signum in STOPS:
             signal.signal(signum, lambda signum, _: runner.stop(quickly=signum in children.QUICK))
         if settings.runner_bind and not is_served:
-            endpoint = _endpoint(settings.runner_bind, settings, runner, Store(store), engine)
-            more.enter_context(answering(endpoint))
+            more_metrics = collectors(settings, engine, Store(store))
+            trouble, keys = lambda: runner.trouble, settings.known_keys()
+            more.enter_context(answering(Endpoint(settings.runner_bind, trouble, more_metrics, keys)))
         engine.warm()
         _run(runner, min(1.0, settings.job_lease / LOOKS))
-
-
-def _endpoint(
-    address: str, settings: Settings, runner: Runner, store: Store, engine: LocalEngine
-) -> Endpoint:
-    load = LoadCollector(lambda: Load(*look(settings), engine.backlog))
-    standing = StandingCollector(Census(store, settings.job_lease).figures)
-    collectors = BuildCollector(), load, standing
-    return Endpoint(address, lambda: runner.trouble, collectors, settings.known_keys())
 
 
 def with_pipelines(engine: Engine, settings: Settings) -> PipelineEngine:
