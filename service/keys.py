@@ -87,6 +87,12 @@ def find(keys: Iterable[Key], presented: bytes) -> Key | None:
     return found
 
 
+def of_header(keys: Iterable[Key], authorization: str) -> Key | None:
+    """Return the key that an ``Authorization`` header presents, ``None`` for anything else."""
+    scheme, _, presented = authorization.partition(" ")
+    return find(keys, presented.strip().encode()) if scheme.lower() == "bearer" else None
+
+
 def _parse_entry(entry: str) -> Key:
     name, *rest = entry.split(":")
     name = _name(name)

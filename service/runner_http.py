@@ -21,7 +21,7 @@ from typing import Any
 from prometheus_client.registry import Collector
 
 from service.errors import ConfigurationError
-from service.keys import Key, find
+from service.keys import Key, of_header
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics.registry import expose
 
@@ -136,16 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.SERVICE_UNAVAILABLE, said, JSON)
 
     def _tell_metrics(self) -> None:
-        if self.server.keys and not self._has_key():
+        keys = self.server.keys
+        if keys and of_header(keys, self.headers.get("Authorization", "")) is None:
             said = b'{"status": "this needs a key, as Authorization: Bearer"}'
             self._send(HTTPStatus.UNAUTHORIZED, said, JSON, {"WWW-Authenticate": "Bearer"})
             return
         text, content_type = expose(self.headers.get("Accept", ""), self.server.collectors)
         self._send(HTTPStatus.OK, text, content_type)
-
-    def _has_key(self) -> bool:
-        scheme, _, presented = self.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and find(self.server.keys, presented.strip().encode()) is not None
 
     def _send(
         self, status: HTTPStatus, content: bytes, media_type: str, headers: dict[str, str] | None = None

@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars
 from service.api.limits import Rate
 from service.api.problems import RateLimited, TooManyConcurrent, Unauthorized
 from service.engine.slots import Holder, Slots
-from service.keys import Key, find
+from service.keys import Key, of_header
 from service.settings import Settings
 
 #: Endpoints that need no key. The page asks for one, for a browser has no other way to send it.
@@ -72,9 +72,7 @@ class Guard:
         header = request.headers.get("Authorization")
         if header is None:
             raise Unauthorized("this needs a key, as Authorization: Bearer", given=False)
-        scheme, _, presented = header.partition(" ")
-        key = find(self._keys, presented.strip().encode()) if scheme.lower() == "bearer" else None
-        if key is None:
+        if (key := of_header(self._keys, header)) is None:
             raise Unauthorized("the Authorization header holds no key that is known here", given=True)
         return key
 
