@@ -43,6 +43,14 @@ ROOM = 2.0
 CLOSE_PATIENCE = 1.0
 
 
+def for_waiting(processes: int, cpu_slots: int) -> int:
+    """Return how many processes calls may have that take no slot.
+
+    The others are kept for calls that compute, or sleepers could lock them out.
+    """
+    return max(1, processes - min(cpu_slots, processes // 2))
+
+
 class Pool:
     """Grows under demand up to ``processes``, shrinks when idle."""
 
@@ -74,8 +82,7 @@ class Pool:
         self._places = places = places_to_wait(runtime_dir, queue_limit)
         #: Lines of the runs that want to compute, and of those that mostly wait.
         self.lines: dict[int, deque[Turn]] = {1: deque(), 0: deque()}
-        # A few processes are kept for calls that compute, or sleepers could lock them out.
-        self._limits = {1: processes, 0: max(1, processes - min(cpu_slots, processes // 2))}
+        self._limits = {1: processes, 0: for_waiting(processes, cpu_slots)}
         self._idle_seconds = idle_seconds
         self._recycle_calls = recycle_calls
         # They have room of their own, or a pipeline could wait for a process that sleepers have.

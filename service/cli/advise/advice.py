@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.cli.advise import model
 from service.cli.advise.figures import Figures, Pace, Task
+from service.engine.pool import for_waiting
 from service.settings import Settings
 
 
@@ -48,7 +49,7 @@ class Case:
         settings = self.settings
         if self.task.cpu:
             return settings.cpu_slots
-        return model.for_waiting(settings.pool_processes, settings.cpu_slots)
+        return for_waiting(settings.pool_processes, settings.cpu_slots)
 
     @property
     def run(self) -> float:

@@ -14,9 +14,9 @@ import numpy as np
 from service.cli.advise import probes
 from service.cli.advise.clock import Clock
 from service.cli.advise.figures import Engine, Spread
-from service.cli.advise.model import for_waiting
 from service.engine.base import Call, Outcome, Timing
 from service.engine.local import LocalEngine
+from service.engine.pool import for_waiting
 from service.settings import Settings
 
 #: Bytes of the array.

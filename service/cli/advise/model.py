@@ -83,14 +83,6 @@ def slots(share: float, run: float, cpus: int) -> int:
     return max(cpus, int(cpus / share)) if WAITS <= share < COMPUTES else cpus
 
 
-def for_waiting(processes: int, cpu_slots: int) -> int:
-    """Return how many of a worker's pool processes calls may have that take no slot.
-
-    The others are kept for calls that compute (``service.engine.pool``).
-    """
-    return max(1, processes - min(cpu_slots, processes // 2))
-
-
 def timeout(slowest: float) -> float:
     """Return a round number of seconds that is several times the slowest call."""
     wanted = max(LEAST_TIMEOUT, TIMEOUT_FACTOR * slowest)

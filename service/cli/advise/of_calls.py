@@ -6,6 +6,7 @@ from service.cli.advise import model
 from service.cli.advise.advice import Advice, Case
 from service.cli.advise.model import FanOut
 from service.cli.advise.units import count, seconds
+from service.engine.estimates import CHUNK_SECONDS
 
 #: Items of the map that is spoken of.
 _ITEMS = 1000
@@ -72,7 +73,8 @@ def chunk(case: Case) -> Advice:
         None,
         items,
         text,
-        f"as many as take 25 ms at {seconds(run)} each, and no more than a part for each of {case.width}",
+        f"as many as take {seconds(CHUNK_SECONDS)} at {seconds(run)} each, and no more than a part for each"
+        f" of {case.width}",
     )
 
 

@@ -10,9 +10,9 @@ from service.cli.advise import probes
 from service.cli.advise.clock import Clock
 from service.cli.advise.engine import engine_of, timings
 from service.cli.advise.figures import Pace, Spread
-from service.cli.advise.model import for_waiting
 from service.engine.base import Call
 from service.engine.local import LocalEngine
+from service.engine.pool import for_waiting
 from service.errors import CallError
 from service.settings import Settings
 

@@ -8,6 +8,7 @@ from service.cli.advise import model
 from service.cli.advise.figures import Pace, Spread
 from service.cli.advise.model import FanOut
 from service.engine.local import LocalEngine
+from service.engine.pool import for_waiting
 
 
 def test_samples_are_summed_up():
@@ -110,7 +111,7 @@ def test_a_timeout_is_a_round_number_beyond_five_times_the_slowest(slowest, time
 def test_processes_for_calls_that_wait_are_as_many_as_the_pool_gives_them(tmp_path, processes, slots):
     engine = LocalEngine(processes=processes, cpu_slots=slots, runtime_dir=tmp_path)
     with contextlib.closing(engine):
-        assert model.for_waiting(processes, slots) == engine._ensure_pool().width(0)
+        assert for_waiting(processes, slots) == engine._ensure_pool().width(0)
 
 
 def test_processes_fit_into_a_part_of_the_memory():
