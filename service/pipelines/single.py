@@ -96,9 +96,8 @@ class PipelineCall:
             value = self._results.value()
         except CallError as failure:
             error = failure
-            run.close(failure)
         finally:
-            run.close()
+            run.close(error)
             self._look(run)
         if (known := run.timing) is None:
             assert error is not None
