@@ -7,6 +7,7 @@ A call may take no longer than a few microseconds; to write one number to the fo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -98,6 +99,19 @@ class LoadCollector(Collector):
         )
 
 
+# To look them up by their labels takes as long as to count.
+
+
+@functools.cache
+def _calls(role: str, task: str, outcome: str) -> Counter:
+    return CALLS.labels(role, task, outcome)
+
+
+@functools.cache
+def _times(role: str, task: str) -> tuple[Histogram, Histogram, Counter]:
+    return QUEUE_SECONDS.labels(role, task), RUN_SECONDS.labels(role, task), CPU_SECONDS.labels(role, task)
+
+
 class EngineMetrics:
     """Counts what an engine tells; any thread may use it."""
 
@@ -108,9 +122,6 @@ class EngineMetrics:
         self._starts = STARTS.labels(self._role)
         self._sent = TRANSPORT.labels(self._role, "sent")
         self._received = TRANSPORT.labels(self._role, "received")
-        # To look them up by their labels takes as long as to count.
-        self._outcomes: dict[tuple[str, str], Counter] = {}
-        self._tasks: dict[str, tuple[Histogram, Histogram, Counter]] = {}
 
     def begin_run(self) -> RunMetrics:
         """Return what counts for one run."""
@@ -128,19 +139,11 @@ class EngineMetrics:
 
     def add_outcomes(self, task: str, outcome: str, count: int) -> None:
         """Count calls of a task that ended alike."""
-        counter = self._outcomes.get((task, outcome))
-        if counter is None:
-            counter = self._outcomes[task, outcome] = CALLS.labels(self._role, task, outcome)
-        counter.inc(count)
+        _calls(self._role, task, outcome).inc(count)
 
     def add_times(self, task: str, times: Times) -> None:
         """Count what calls of a task took."""
-        metrics = self._tasks.get(task)
-        if metrics is None:
-            labels = self._role, task
-            metrics = QUEUE_SECONDS.labels(*labels), RUN_SECONDS.labels(*labels), CPU_SECONDS.labels(*labels)
-            self._tasks[task] = metrics
-        queue, run, cpu = metrics
+        queue, run, cpu = _times(self._role, task)
         queue.observe_all(times.queue)
         run.observe_all(times.run)
         cpu.inc(times.cpu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import Counter, Gauge
 
 from service.telemetry.metrics.histogram import Histogram
@@ -33,8 +35,16 @@ WORKERS = Gauge(
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 # To look them up by their labels takes as long as to count. Both have a bound: that of the routes.
-_requests: dict[tuple[str, str, int], Counter] = {}
-_seconds: dict[tuple[str, str], Histogram] = {}
+
+
+@functools.cache
+def _requests(method: str, endpoint: str, status: int) -> Counter:
+    return REQUESTS.labels(method, endpoint, status)
+
+
+@functools.cache
+def _seconds(method: str, endpoint: str) -> Histogram:
+    return SECONDS.labels(method, endpoint)
 
 
 def worker_begins() -> None:
@@ -52,11 +62,5 @@ def request_ends(method: str, endpoint: str, status: int, seconds: float) -> Non
     IN_FLIGHT.dec()
     if method not in METHODS:
         method = "other"
-    counter = _requests.get((method, endpoint, status))
-    if counter is None:
-        counter = _requests[method, endpoint, status] = REQUESTS.labels(method, endpoint, status)
-    counter.inc()
-    histogram = _seconds.get((method, endpoint))
-    if histogram is None:
-        histogram = _seconds[method, endpoint] = SECONDS.labels(method, endpoint)
-    histogram.observe_all((seconds,))
+    _requests(method, endpoint, status).inc()
+    _seconds(method, endpoint).observe_all((seconds,))
