@@ -128,6 +128,11 @@ def metrics(url: str) -> Samples:
 
 
 def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[f"everycore_{name}", frozenset(labels.items())]
+
+
+def value_yet(samples: Samples, name: str, **labels: str) -> float:
+    """Return the value, 0 as long as there is none."""
     return samples.get((f"everycore_{name}", frozenset(labels.items())), 0.0)
 
 
@@ -203,7 +208,9 @@ class TestCounts:
             ended(service, job)
 
         def counted() -> bool:
-            return value(metrics(service.url), "jobs_finished_total", task="quick", state="succeeded") >= 25
+            return (
+                value_yet(metrics(service.url), "jobs_finished_total", task="quick", state="succeeded") >= 25
+            )
 
         wait_until(counted, 10, service.log.read_text)
         found = metrics(service.url)
@@ -230,13 +237,22 @@ class TestCounts:
         wait_until(lambda: counts()["succeeded"] > 100, 30, service.log.read_text)
         (runner,) = service.runners()
         runner.send_signal(signal.SIGKILL)
+        assert counts()["succeeded"] < number
         wait_until(lambda: counts()["succeeded"] == number, 50, lambda: f"{counts()}")
 
         def counted() -> float:
-            return value(metrics(service.url), "jobs_finished_total", task="quick", state="succeeded")
+            return value_yet(metrics(service.url), "jobs_finished_total", task="quick", state="succeeded")
 
         # What was written in one transaction, and not yet counted, is all that may be missing.
         wait_until(lambda: counted() >= number - 150, 10, lambda: f"{counted()}")
+        # A runner counts one step after another: with this one all those before it are counted.
+        ended(service, submit(service, "fails"))
+        failed = {"task": "fails", "state": "failed"}
+        wait_until(
+            lambda: value_yet(metrics(service.url), "jobs_finished_total", **failed) == 1,
+            10,
+            service.log.read_text,
+        )
         assert counted() <= number
 
     def test_what_the_store_knows_is_told_by_each_worker(self, service):
@@ -246,7 +262,7 @@ class TestCounts:
 
         def is_told() -> bool:
             found = metrics(service.url)
-            return value(found, "jobs", state="scheduled") == 3 and value(found, "runners") == 1
+            return value_yet(found, "jobs", state="scheduled") == 3 and value_yet(found, "runners") == 1
 
         wait_until(is_told, 15, service.log.read_text)
         found = metrics(service.url)
@@ -267,12 +283,13 @@ class TestEndpoint:
 
         told(runner, "order-12", "attempt started", "attempt ended")
         labels = {"task": "quick", "outcome": "succeeded"}
-        wait_until(lambda: value(metrics(url), "job_attempts_total", **labels) == 1, 10, runner.log.read_text)
+        counted = lambda: value_yet(metrics(url), "job_attempts_total", **labels)  # noqa: E731
+        wait_until(lambda: counted() == 1, 10, runner.log.read_text)
         found = metrics(url)
         assert value(found, "store_up") == 1
         assert value(found, "runners") == 1
         assert value(found, "calls_total", role="runner", task="quick", outcome="succeeded") == 1
-        assert value(found, "jobs_accepted_total", task="quick") == 0
+        assert value_yet(found, "jobs_accepted_total", task="quick") == 0
         assert httpx.get(f"{url}/v1/tasks").status_code == 404
 
         another = runner_alone(SERVICE_RUNNER_BIND=address)
