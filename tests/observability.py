@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
+import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from service.telemetry import metrics
+from service.telemetry.metrics.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -64,6 +71,28 @@ class Expression:
             name, follows, matchers = found[1], found[2] or "", found[3] or ""
             if not follows.startswith("(") and name not in _KEYWORDS:
                 yield name, re.findall(rf"({_WORD})\s*(?:=|!)", matchers)
+
+
+#: Metrics by the names that people know them by: type and labels of each.
+Families = dict[str, tuple[str, frozenset[str]]]
+
+
+def families_of(collectors: Iterable[Collector]) -> Families:
+    """Return all metrics that the code has: those that are counted, and those that are looked up."""
+    for module in pkgutil.iter_modules(metrics.__path__, f"{metrics.__name__}."):
+        importlib.import_module(module.name)
+    found: Families = {}
+    for metric in set(REGISTRY._collector_to_names):
+        assert isinstance(metric, MetricWrapperBase)
+        name = metric._name + "_total" * (metric._type == "counter")
+        # Other tests make metrics of their own.
+        if name.startswith("everycore_") and not name.startswith("everycore_test_"):
+            found[name] = str(metric._type), frozenset(metric._labelnames)
+    for collector in collectors:
+        for family in collector.collect():
+            labels = frozenset(label for sample in family.samples for label in sample.labels)
+            found[family.name] = family.type, labels
+    return found
 
 
 def load(path: Path) -> Any:

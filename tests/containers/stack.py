@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import subprocess
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.e2e.running import ROOT, free_port
+from tests.e2e.running import ROOT, free_port, wait_until
 
 #: Seconds that a command may take, and that one which builds an image may.
 QUICK, SLOW = 120.0, 300.0
@@ -67,12 +66,12 @@ def copy_of_the_checkout(folder: Path) -> None:
 class Stack:
     """One compose project, with a name, an image and ports of its own."""
 
-    def __init__(self, folder: Path, image: str = "", **variables: str) -> None:
+    def __init__(self, folder: Path, image: str = "") -> None:
         self.folder = folder
         self.project = f"everycore-test-{uuid.uuid4().hex[:8]}"
         self.image = image or self.project
         ports = {f"{name}_PORT": str(free_port()) for name in ("WEB", "LOCUST", "PROMETHEUS", "GRAFANA")}
-        self.variables = {"EVERYCORE_IMAGE": self.image, **ports, **variables}
+        self.variables = {"EVERYCORE_IMAGE": self.image, **ports}
         self.url = f"http://127.0.0.1:{ports['WEB_PORT']}"
 
     def compose(self, *arguments: str, timeout: float = QUICK, **variables: str) -> str:
@@ -80,10 +79,10 @@ class Stack:
         command = ("docker", "compose", "-p", self.project, *arguments)
         return run(*command, folder=self.folder, timeout=timeout, **(self.variables | variables))
 
-    def up(self, *arguments: str, **variables: str) -> None:
+    def up(self, *arguments: str) -> None:
         """Start everything, or what is named; return when it is healthy."""
         try:
-            self.compose("up", "-d", "--wait", "--wait-timeout", "100", *arguments, timeout=SLOW, **variables)
+            self.compose("up", "-d", "--wait", "--wait-timeout", "100", *arguments, timeout=SLOW)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
 
@@ -138,9 +137,5 @@ class Stack:
         self.compose(*every_profile, "down", "-v", "--remove-orphans", "--timeout", "10", timeout=SLOW)
 
 
-def eventually(true: Callable[[], bool], within: float, explain: Callable[[], str]) -> None:
-    """Look again and again until something is true; each look may run a command."""
-    end = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < end, explain()
-        time.sleep(0.2)
+#: The same as ``wait_until``, for looks that may run a command each.
+eventually = functools.partial(wait_until, pause=0.2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.stack import QUICK, Stack, run
+from tests.containers.stack import Stack, run
 from tests.e2e.running import ROOT
 
 pytestmark = pytest.mark.timeout(400)
@@ -92,7 +92,7 @@ def test_a_change_of_code_builds_one_layer_anew(built, image):
         layers = inspected(tag)["RootFS"]["Layers"]
     finally:
         changed.write_bytes(before)
-        run("docker", "image", "rm", "--force", tag, timeout=QUICK)
+        run("docker", "image", "rm", "--force", tag)
 
     # The last one is the code; those below have the packages, which take the time.
     assert layers[:-1] == image["RootFS"]["Layers"][:-1]

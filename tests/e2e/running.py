@@ -16,6 +16,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "EVERYCORE_TEST_RUN"
+#: Gunicorn without ``serve``.
+GUNICORN = ("gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "service.app:create_app()")
 
 
 class Service:
@@ -75,11 +77,9 @@ class Service:
 
     @property
     def master(self) -> psutil.Process:
-        """Gunicorn's master process."""
-        (master,) = (
-            child for child in psutil.Process(self.parent.pid).children() if "gunicorn" in _command(child)
-        )
-        return master
+        """Gunicorn's master process, which may have been started without ``serve``."""
+        parent = psutil.Process(self.parent.pid)
+        return next(found for found in (parent, *parent.children()) if _command(found)[2:3] == ["gunicorn"])
 
     def runners(self) -> list[psutil.Process]:
         """Return the processes that run jobs, the oldest first."""
@@ -144,12 +144,14 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def wait_until(true: Callable[[], bool], within: float, explain: Callable[[], str]) -> None:
+def wait_until(
+    true: Callable[[], bool], within: float, explain: Callable[[], str], pause: float = 0.01
+) -> None:
     """Look again and again until something is true; fail after ``within`` seconds."""
     end = time.monotonic() + within
     while not true():
         assert time.monotonic() < end, explain()
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def free_port() -> int:

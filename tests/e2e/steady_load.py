@@ -60,18 +60,21 @@ def write_tasks(folder: Path, version: int, more: str = "") -> None:
     (folder / "steady_tasks.py").write_text(text)
 
 
+#: How many clients there are, and seconds that each waits after an answer.
+CLIENTS, PAUSE = 6, 0.1
+
+
 class Load:
     """Some clients at work for as long as the block runs."""
 
-    def __init__(self, service: Service, *, jobs: bool = True, clients: int = 6, pause: float = 0.1) -> None:
-        """``pause`` is in seconds, after each answer; half of the clients keep their connection."""
+    def __init__(self, service: Service, *, jobs: bool = True) -> None:
+        """Half of the clients keep their connection."""
         self._url = service.url
         self._kinds = [kind for kind in KINDS if jobs or kind is not one_job]
-        self._pause = pause
         self._done = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(number,), name=f"client-{number}")
-            for number in range(clients)
+            for number in range(CLIENTS)
         ]
         #: How many right answers there were, by kind and by the version that gave them.
         self.answers: Counter[str] = Counter()
@@ -116,7 +119,7 @@ class Load:
             if not kept:
                 client.close()
                 client = self._connect()
-            self._done.wait(self._pause)
+            self._done.wait(PAUSE)
         client.close()
 
     def _connect(self) -> httpx.Client:

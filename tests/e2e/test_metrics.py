@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.e2e.jobs_small_disk import SmallDisk, on_small_disk
-from tests.e2e.running import ROOT, Service, is_gone, running, wait_until
+from tests.e2e.running import GUNICORN, Service, is_gone, running, wait_until
 
 TASKS = '''
 import os, sys, time
@@ -51,7 +51,6 @@ def metrics_looks_around() -> dict[str, list[str]]:
     }
 '''
 
-GUNICORN = ("gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "service.app:create_app()")
 SQUARES = "/v1/tasks/sum_of_squares"
 
 CALLS = 'calls_total{outcome="succeeded",role="web",task="sum_of_squares"}'

@@ -14,11 +14,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.running import ROOT, Service, is_gone, wait_until
+from tests.e2e.running import GUNICORN, Service, is_gone, wait_until
 from tests.e2e.steady_load import Load, write_tasks
 
 SERVE = ("service", "serve")
-GUNICORN = ("gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "service.app:create_app()")
 
 SETTINGS = {
     "SERVICE_TASK_MODULES": "steady_tasks",
@@ -54,9 +53,7 @@ def start(serve: Callable[..., Service], tmp_path) -> Callable[..., Service]:
 
 
 def web_workers(service: Service) -> set[psutil.Process]:
-    parent = psutil.Process(service.parent.pid)
-    master = parent if "gunicorn" in parent.cmdline() else service.master
-    return {worker for worker in master.children() if not is_gone(worker)}
+    return {worker for worker in service.workers() if not is_gone(worker)}
 
 
 def are_renewed(service: Service, before: set[psutil.Process]) -> bool:

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.running import ROOT, Service, wait_until
+from tests.e2e.running import GUNICORN, Service, wait_until
 
 TASKS = '''
 import ctypes, os, time
@@ -222,7 +222,7 @@ class TestServing:
         assert httpx.get(f"{service.url}/healthz", params={"x": "y" * 40_000}).status_code == 414
 
     def test_gunicorn_alone_serves_too(self, serve):
-        service = serve("gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "service.app:create_app()")
+        service = serve(*GUNICORN)
 
         assert httpx.get(f"{service.url}/healthz").status_code == 200
 

@@ -1,30 +1,26 @@
 """Rules, alerts, dashboard and run-book fit together, and name only metrics and labels that the code has."""
 
-import importlib
-import pkgutil
 import re
 import runpy
 
 import click
 import pytest
-from prometheus_client import Metric
-from prometheus_client.metrics import MetricWrapperBase
 
 from service.__main__ import main
 from service.app import create_app
 from service.engine.fake import FakeEngine
 from service.settings import Settings
-from service.telemetry import metrics
-from service.telemetry.metrics.registry import REGISTRY
 from tests.observability import (
     GRAFANA,
     OPERATE,
     PROMETHEUS,
     RUN_BOOK,
     Expression,
+    Families,
     alerts,
     dashboard,
     documented,
+    families_of,
     kebab,
     load,
     panels,
@@ -47,48 +43,34 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
 @pytest.fixture(scope="module")
-def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, set[str]]]:
-    """What the code defines: the type and the labels of each metric, by the name in the first line."""
-    for module in pkgutil.iter_modules(metrics.__path__, f"{metrics.__name__}."):
-        importlib.import_module(module.name)
-    found = {}
-    for collector in list(REGISTRY._collector_to_names):
-        assert isinstance(collector, MetricWrapperBase)
-        # Other tests make metrics of their own.
-        if collector._name.startswith("everycore_") and not collector._name.startswith("everycore_test_"):
-            found[collector._name] = str(collector._type), set(collector._labelnames)
+def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
+    """What the code defines."""
     database = tmp_path_factory.mktemp("store") / "jobs.db"
     settings = Settings(log_format="json", database_url=f"sqlite:///{database}", runtime_dir=database.parent)
     app = create_app(settings, engine=FakeEngine())
-    for collector in app.extensions["everycore.collectors"]:
-        for family in collector.collect():
-            assert isinstance(family, Metric)
-            found[family.name] = family.type, {label for sample in family.samples for label in sample.labels}
-    return found
+    return families_of(app.extensions["everycore.collectors"])
 
 
 @pytest.fixture(scope="module")
-def series(families: dict[str, tuple[str, set[str]]]) -> dict[str, set[str]]:
+def series(families: Families) -> dict[str, frozenset[str]]:
     """The labels of each series that Prometheus knows: of the code's, of its own and of recorded ones."""
-    found = dict(OF_PROMETHEUS)
+    found = {name: frozenset(labels) for name, labels in OF_PROMETHEUS.items()}
     for name, (kind, own) in families.items():
         labels = own | OF_TARGETS
-        if kind == "counter":
-            found[f"{name}_total"] = labels
-        elif kind == "histogram":
+        if kind == "histogram":
             found |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
         else:
             found[name] = labels
     for name, expression in recorded().items():
-        found[name] = expression.grouping - {"le"}
+        found[name] = frozenset(expression.grouping - {"le"})
     return found
 
 
-def exposed(families: dict[str, tuple[str, set[str]]]) -> dict[str, set[str]]:
-    """Return labels by the name that people know a metric by."""
-    return {
-        f"{name}_total" if kind == "counter" else name: labels for name, (kind, labels) in families.items()
-    }
+def groups() -> list[str]:
+    """Return the names of all groups of rules, in the order in which Prometheus reads them."""
+    return [
+        group["name"] for file in ("rules.yml", "alerts.yml") for group in load(PROMETHEUS / file)["groups"]
+    ]
 
 
 class TestExpressions:
@@ -109,33 +91,28 @@ class TestExpressions:
     @each_expression
     def test_its_labels_exist(self, expression: Expression, series: dict[str, set[str]]) -> None:
         assert not {(name, label) for name, label in expression.selected if label not in series[name]}
-        assert expression.grouping <= set.union(*(series[name] for name in expression.metrics))
+        assert expression.grouping <= frozenset().union(*(series[name] for name in expression.metrics))
 
 
 class TestRules:
-    def test_names_say_level_metric_and_operation(self, families: dict[str, tuple[str, set[str]]]) -> None:
+    def test_names_say_level_metric_and_operation(self) -> None:
         for name in recorded():
             assert re.fullmatch(r"[a-z]+:everycore_[a-z_]+:[a-z0-9_]+", name)
 
     def test_no_name_is_given_twice(self) -> None:
         assert len(recorded()) == len(rules("rules.yml"))
-        groups = [
-            group["name"]
-            for file in ("rules.yml", "alerts.yml")
-            for group in load(PROMETHEUS / file)["groups"]
-        ]
-        assert len(groups) == len(set(groups))
+        assert len(groups()) == len(set(groups()))
 
     def test_each_is_used(self) -> None:
         used = set.union(*(found.metrics for found in (*alerts(), *plotted(), *recorded().values())))
 
         assert recorded().keys() <= used
 
-    def test_each_metric_is_looked_at(self, families: dict[str, tuple[str, set[str]]]) -> None:
+    def test_each_metric_is_looked_at(self, families: Families) -> None:
         used = set.union(*(found.metrics for found in (*alerts(), *plotted(), *recorded().values())))
         used = {re.sub("_(bucket|count|sum)$", "", name) for name in used}
 
-        assert exposed(families).keys() <= used
+        assert families.keys() <= used
 
 
 class TestAlerts:
@@ -146,7 +123,7 @@ class TestAlerts:
     )
     def test_it_says_what_is_so_and_where_to_read_on(self, alert, series: dict[str, set[str]]) -> None:
         words, labels = alert["annotations"], Expression("", alert["expr"])
-        known = labels.grouping | set.union(*(series[name] for name in labels.metrics)) - {"le"}
+        known = labels.grouping | frozenset().union(*(series[name] for name in labels.metrics)) - {"le"}
 
         assert alert["labels"]["severity"] in {"critical", "warning"}
         assert re.fullmatch(r"\d+m", alert["for"])
@@ -168,16 +145,10 @@ class TestAlerts:
         assert fired == {(alert["alert"], alert["labels"]["severity"]) for alert in self.ALERTS}
 
     def test_a_test_of_the_rules_reads_all_groups_in_order(self) -> None:
-        groups = [
-            group["name"]
-            for file in ("rules.yml", "alerts.yml")
-            for group in load(PROMETHEUS / file)["groups"]
-        ]
-
         for path in (PROMETHEUS / "tests").glob("*.yml"):
             order = load(path)["group_eval_order"]
-            assert order == [name for name in groups if name in order], path.name
-            assert path.name == "rules.yml" or order == groups, path.name
+            assert order == [name for name in groups() if name in order], path.name
+            assert path.name == "rules.yml" or order == groups(), path.name
 
     def test_prometheus_reads_the_files_and_names_its_jobs_as_they_do(self) -> None:
         config = load(PROMETHEUS / "prometheus.yml")
@@ -241,7 +212,7 @@ class TestDashboard:
     @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
     def test_its_legends_name_labels_and_its_links_pages(self, panel, series: dict[str, set[str]]) -> None:
         for target in panel["targets"]:
-            known = set.union(*(series[name] for name in Expression("", target["expr"]).metrics))
+            known = frozenset().union(*(series[name] for name in Expression("", target["expr"]).metrics))
             assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= known
         for link in panel.get("links", ()):
             assert (RUN_BOOK / link["url"].removeprefix("${run_book}/")).is_file()

@@ -11,6 +11,7 @@ from service.jobs import census
 from service.jobs.census import Census
 from service.jobs.model import StoreUnavailable
 from service.telemetry.metrics.jobs import Standing, StandingCollector
+from tests.e2e.running import wait_until
 
 
 class FakeStore:
@@ -50,10 +51,7 @@ def census_of(store: Any, fresh: float = 0.0) -> Census:
 
 def settled(found: Census) -> None:
     """Return when no look is under way."""
-    end = time.monotonic() + 10
-    while found._is_looking:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    wait_until(lambda: not found._is_looking, 10, str)
 
 
 def test_it_tells_all_there_is(store):
