@@ -31,17 +31,9 @@ MARGIN = 120
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(2, 120), default=12, show_default=True, help="Of each rate.")
-@click.option(
-    "--call",
-    type=click.FloatRange(0.005, 0.5),
-    default=CALL,
-    show_default=True,
-    help="CPU seconds of a call.",
-)
+@http_capacity.call_option(CALL)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the moments at which requests come.")
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@common.json_option
 def main(*, seconds: float, call: float, seed: int, path: Path | None) -> None:
     """Offer several rates, at random moments, and print what was predicted beside what was measured.
 
@@ -81,15 +73,14 @@ def finite(level: Json) -> Json:
 
 def text(report: Json) -> str:
     """Return the table for a terminal."""
-    options = ", ".join(f"{name} {value:g}" for name, value in report["options"].items())
     cost = report["cost"]
     said = (
         f"a request: {1000 * cost['latency']:.1f} ms alone; CPU {1000 * cost['service_cpu']:.1f} ms of the"
         f" service and {1000 * cost['generator_cpu']:.1f} of the load generator; {cost['cpus']} CPUs"
         f" / that = {cost['capacity']:.1f} requests/s"
     )
-    heading = [*common.heading(report["machine"], report["versions"]), options, said, ""]
-    return "\n".join([*heading, *common.aligned([*_titles(), *map(_row, report["levels"])])])
+    rows = [*_titles(), *map(_row, report["levels"])]
+    return "\n".join([*http_report.heading(report), said, "", *common.aligned(rows)])
 
 
 def _titles() -> Iterator[list[str]]:

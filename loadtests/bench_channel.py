@@ -23,7 +23,7 @@ from loadtests.channel_peers import PEERS
 from loadtests.channel_plan import FULL, QUICK, Plan
 from loadtests.http_report import Clock, note
 from loadtests.limited import limited
-from loadtests.report import Json, publish
+from loadtests.report import Json, json_option, publish
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 600
@@ -35,9 +35,7 @@ RUN_LIMIT = 600
 @click.option(
     "--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="Only these. [repeatable]"
 )
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@json_option
 def main(*, quick: bool, rounds: int | None, peers: Sequence[str], path: Path | None) -> None:
     """Measure channels and their peers; print one table and the goals.
 

@@ -23,7 +23,7 @@ from loadtests import engine_fresh, engine_report, engine_turns
 from loadtests.engine_peers import PEERS
 from loadtests.engine_plan import QUICK, Plan, Samples
 from loadtests.limited import limited
-from loadtests.report import publish
+from loadtests.report import json_option, publish
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 300
@@ -36,9 +36,7 @@ RUN_LIMIT = 300
 @click.option(
     "--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="Only these. [repeatable]"
 )
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@json_option
 def main(*, quick: bool, repeat: int | None, processes: int, peers: Sequence[str], path: Path | None) -> None:
     """Measure the engine and its peers; print one table and the goals.
 

@@ -19,7 +19,7 @@ from loadtests.http_capacity import Work
 from loadtests.http_report import Figure, Samples, note
 from loadtests.http_turns import Figures
 from loadtests.limited import limited
-from loadtests.report import Json
+from loadtests.report import Json, json_option
 
 FIGURES = (
     Figure("noop", "no-op task", "requests/s"),
@@ -65,9 +65,7 @@ MARGIN = 400
     "--items", type=click.IntRange(10, 1_000_000), default=100_000, show_default=True, help="Of the map."
 )
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only these. [repeatable]")
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@json_option
 def main(*, seconds: float, turns: int, items: int, parts: Sequence[str], path: Path | None) -> None:
     """Measure the service and its peers over HTTP; print one table with the goals.
 

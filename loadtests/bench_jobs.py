@@ -28,7 +28,7 @@ from loadtests.jobs_everycore import MOST, Everycore
 from loadtests.jobs_plan import FULL, QUICK, Figures, Plan, Samples
 from loadtests.jobs_queue import Contender, Queue
 from loadtests.limited import limited
-from loadtests.report import Json, publish
+from loadtests.report import Json, json_option, publish
 
 #: Seconds after which a run is given up: for each turn of a contender, and beyond.
 TURN_LIMIT, MARGIN = 90, 60
@@ -39,9 +39,7 @@ TURN_LIMIT, MARGIN = 90, 60
 @click.option("--turns", type=click.IntRange(1, 50), help=f"Of each contender. [default: {FULL.turns}]")
 @click.option("--jobs", type=click.IntRange(100, 10 * MOST), help=f"Of a backlog. [default: {FULL.jobs}]")
 @click.option("--only", "names", multiple=True, type=click.Choice(NAMES), help="Only these. [repeatable]")
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@json_option
 def main(
     *, quick: bool, turns: int | None, jobs: int | None, names: Sequence[str], path: Path | None
 ) -> None:

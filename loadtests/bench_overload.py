@@ -22,7 +22,7 @@ from loadtests.http_servers import Server, peers, service
 from loadtests.http_traffic import Stream
 from loadtests.http_work import burn
 from loadtests.limited import limited
-from loadtests.report import Json
+from loadtests.report import Json, json_option
 from service.cpus import available_cpus
 
 Figures = dict[str, float]
@@ -64,17 +64,9 @@ MARGIN = 300
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(1, 120), default=6, show_default=True, help="Of each turn.")
-@click.option(
-    "--call",
-    type=click.FloatRange(0.005, 0.5),
-    default=CALL,
-    show_default=True,
-    help="CPU seconds of a call.",
-)
+@http_capacity.call_option(CALL)
 @click.option("--turns", type=click.IntRange(1, 50), default=3, show_default=True, help="Of each contender.")
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@json_option
 def main(*, seconds: float, call: float, turns: int, path: Path | None) -> None:
     """Ask for four times the capacity, and see what is answered in time; print one table with the goals.
 

@@ -23,7 +23,7 @@ from loadtests.limited import limited
 from loadtests.pipelines_cases import cases, rounds_in_a_microsecond
 from loadtests.pipelines_plan import FULL, QUICK, WARM_UP, Plan, Samples
 from loadtests.pipelines_ways import Bench, Engines, Measure
-from loadtests.report import Json, publish
+from loadtests.report import Json, json_option, publish
 
 #: Seconds after which a run is given up, whatever it does.
 RUN_LIMIT = 900
@@ -34,9 +34,7 @@ COMPARISONS = (*pipelines_throughput.COMPARISONS, *pipelines_costs.COMPARISONS)
 @click.command()
 @click.option("--quick", is_flag=True, help="Few turns and items: under 30 s, and rougher figures.")
 @click.option("--turns", type=click.IntRange(1, 50), help=f"Of each way. [default: {FULL.turns}]")
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
-)
+@json_option
 def main(*, quick: bool, turns: int | None, path: Path | None) -> None:
     """Measure pipelines and other ways to do the same; print one table and the goals.
 

@@ -152,8 +152,5 @@ def measured(recording: Recording) -> dict[str, float]:
 
 def stream(server: Server, work: Work, rate: float, arrivals: tuple[float, ...]) -> Stream:
     """Calls at certain moments, whatever becomes of those before."""
-    closed = http_overload.calls(server, work, users=1)
-    even = http_overload.open_loop(
-        closed.name, server, closed.path, closed.contains, rate, "POST", closed.body, closed.headers
-    )
+    even, _ = http_overload.flood(server, work, rate, deadline=None)
     return dataclasses.replace(even, arrivals=arrivals)

@@ -9,7 +9,11 @@ import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
 
 from loadtests import http_work
 from loadtests.http_servers import ROOT, own_environment
@@ -22,6 +26,8 @@ _TRIAL = 100_000
 _CODE = "from loadtests.http_capacity import main; main()"
 _PATIENCE = 30.0
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -30,6 +36,17 @@ class Work:
     rounds: int
     #: What ``burn`` returns for them.
     result: int
+
+
+def call_option(default: float) -> Callable[[Command], Command]:
+    """Return the option that says how long a call is to be."""
+    return click.option(
+        "--call",
+        type=click.FloatRange(0.005, 0.5),
+        default=default,
+        show_default=True,
+        help="CPU seconds of a call.",
+    )
 
 
 def calibrate(seconds: float, call: float = CALL) -> Work:

@@ -13,7 +13,7 @@ import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -55,32 +55,55 @@ def drive(streams: Sequence[Stream], seconds: float, *, warm: float = 1.0, tail:
     with tempfile.TemporaryDirectory(prefix="everycore-locust-") as name:
         folder = Path(name)
         (folder / "traffic.json").write_text(json.dumps(dataclasses.asdict(traffic)))
-        _run_locust(traffic, folder)
+        _drive(traffic, folder)
         answers = folder / "answers.json"
         if not answers.exists():
             raise TrafficFailed(f"no answers; Locust says:\n{(folder / 'log').read_text()[-3000:]}")
         return http_answers.read(traffic, answers.read_text())
 
 
-def _run_locust(traffic: Traffic, folder: Path) -> None:
+def _drive(traffic: Traffic, folder: Path) -> None:
     users = str(sum(stream.users for stream in traffic.streams))
-    command = [
-        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
-        # It takes whole seconds.
-        *("-u", users, "-r", users, "-t", f"{math.ceil(traffic.total)}s", "-L", "WARNING"),
-    ]
-    environment = own_environment() | {VARIABLE: str(folder)}
-    with (folder / "log").open("wb") as log:
-        try:
-            subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=traffic.total + MARGIN,
-                check=False,  # its status tells of answers, which are looked at here
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TrafficFailed("Locust did not come to an end") from error
+    try:
+        run_locust(
+            LOCUSTFILE,
+            # It takes whole seconds.
+            ("-u", users, "-r", users, "-t", f"{math.ceil(traffic.total)}s"),
+            log=folder / "log",
+            limit=traffic.total + MARGIN,
+            cwd=folder,
+            environment=own_environment() | {VARIABLE: str(folder)},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TrafficFailed("Locust did not come to an end") from error
+
+
+def run_locust(
+    file: Path, options: Sequence[str], *, log: Path, limit: float, cwd: Path, environment: Mapping[str, str]
+) -> int:
+    """Run Locust without its web page, and return its exit status; what it says goes to ``log``.
+
+    Raise ``subprocess.TimeoutExpired`` when it takes longer than ``limit`` seconds.
+    """
+    command = (
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(file),
+        "--headless",
+        "--only-summary",
+        "-L",
+        "WARNING",
+    )
+    with log.open("wb") as output:
+        return subprocess.run(
+            (*command, *options),
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=limit,
+            check=False,  # its status tells of answers and objectives, which the callers look at
+        ).returncode

@@ -92,9 +92,13 @@ def _judged(figure: Figure, values: Sequence[float]) -> Json:
 
 def text(report: Json) -> str:
     """Return the table for a terminal."""
+    return "\n".join([*heading(report), "", *_table(report["figures"])])
+
+
+def heading(report: Json) -> list[str]:
+    """Return the lines above the table: where it was measured, and what the run was told."""
     options = ", ".join(f"{name} {value:g}" for name, value in report["options"].items())
-    lines = [*common.heading(report["machine"], report["versions"]), options, "", *_table(report["figures"])]
-    return "\n".join(lines)
+    return [*common.heading(report["machine"], report["versions"]), options]
 
 
 def _table(figures: Sequence[Json]) -> Iterator[str]:

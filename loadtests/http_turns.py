@@ -6,6 +6,7 @@ machine, and each turn begins with another of those that are compared.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,10 +62,14 @@ def noop(seconds: float, turns: int) -> Iterator[Figures]:
 def fan_out(seconds: float, turns: int) -> Iterator[Figures]:
     """Yield how four small sums in one request compare with other ways to make them."""
     with service() as ours, peers() as theirs:
+        asked = {
+            "fan_out": (ours, map_of(ours, "sum_of_squares", "n", SUMS, sum_of_squares)),
+            "pattern": (theirs, of_peer(theirs, "/pool_per_request", SUMS, sum_of_squares)),
+            "kept": (theirs, of_peer(theirs, "/kept_executor", SUMS, sum_of_squares)),
+        }
         contenders = [
-            Contender("fan_out", ours, map_of_sums(ours)),
-            Contender("pattern", theirs, sums("pattern", theirs, "/pool_per_request")),
-            Contender("kept", theirs, sums("kept", theirs, "/kept_executor")),
+            Contender(name, server, dataclasses.replace(stream, name=name, users=FAN_OUT_CLIENTS))
+            for name, (server, stream) in asked.items()
         ]
         for contender in contenders:
             warm_up(contender.stream)
@@ -76,26 +81,22 @@ def fan_out(seconds: float, turns: int) -> Iterator[Figures]:
             }
 
 
-def map_of_sums(server: Server) -> Stream:
-    """Four small sums, asked of the service."""
-    items = ",".join(f'{{"n":{n}}}' for n in SUMS)
-    entries = ",".join(f'{{"index":{index},"result":{sum_of_squares(n)}}}' for index, n in enumerate(SUMS))
-    return Stream(
-        "fan_out",
-        server.url,
-        "/v1/tasks/sum_of_squares/map",
-        f'"results":[{entries}]',
-        "POST",
-        f'{{"items":[{items}]}}',
-        JSON,
-        users=FAN_OUT_CLIENTS,
+def map_of(
+    server: Server, task: str, argument: str, values: Sequence[int], function: Callable[[int], int]
+) -> Stream:
+    """A map of the service over values of one argument; ``function`` returns what the task is to return."""
+    items = ",".join(f'{{"{argument}":{value}}}' for value in values)
+    entries = ",".join(
+        f'{{"index":{index},"result":{function(value)}}}' for index, value in enumerate(values)
     )
+    path, body = f"/v1/tasks/{task}/map", f'{{"items":[{items}]}}'
+    return Stream(task, server.url, path, f'"results":[{entries}]', "POST", body, JSON)
 
 
-def sums(name: str, server: Server, path: str) -> Stream:
+def of_peer(server: Server, path: str, values: Sequence[int], function: Callable[[int], int]) -> Stream:
     """The same, asked of a peer."""
-    results = ",".join(str(sum_of_squares(n)) for n in SUMS)
-    return Stream(name, server.url, path, f'"results":[{results}]', users=FAN_OUT_CLIENTS)
+    results = ",".join(str(function(value)) for value in values)
+    return Stream(path, server.url, path, f'"results":[{results}]')
 
 
 def _all(contenders: Sequence[Contender], turn: int, seconds: float) -> Figures:

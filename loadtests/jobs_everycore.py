@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from loadtests.http_servers import THREADS, WORKERS, Server
+from loadtests.http_servers import THREADS, WORKERS, Server, free_port
 from loadtests.jobs_http import Client, client, together
 from loadtests.jobs_plan import Figures, Plan
 from loadtests.jobs_programs import started
@@ -44,8 +43,7 @@ class Everycore(Queue):
     @contextlib.contextmanager
     def open(cls, folder: Path, processes: int, database: str) -> Iterator[Self]:
         """Start the service with that database; ``processes`` are the CPU slots of jobs."""
-        with socket.create_server(("127.0.0.1", 0)) as finder:
-            port = int(finder.getsockname()[1])
+        port = free_port()
         variables = {
             "SERVICE_BIND": f"127.0.0.1:{port}",
             "SERVICE_DATABASE_URL": database,

@@ -48,14 +48,12 @@ def over_time(moments: Sequence[Moment], path: Path, title: str) -> list[Path]:
     return _saved(figure, (left, right), path)
 
 
-def side_by_side(panels: Mapping[str, Mapping[str, Sequence[float]]], path: Path, title: str) -> list[Path]:
-    """Draw groups of bars: by panel, by contender, its values; the group's names stand in the panel's title.
-
-    A panel is called ``what, unit | group | group …``. Values are on a logarithmic scale.
-    """
+def side_by_side(
+    groups: Sequence[str], panels: Mapping[str, Mapping[str, Sequence[float]]], path: Path, title: str
+) -> list[Path]:
+    """Draw groups of bars, on a logarithmic scale: by panel and contender, a value for each group."""
     figure, axes = _panels(title, len(panels))
-    for axis, (name, contenders) in zip(axes, panels.items(), strict=True):
-        label, *groups = name.split(" | ")
+    for axis, (label, contenders) in zip(axes, panels.items(), strict=True):
         width = 0.8 / len(contenders)
         for number, (contender, values) in enumerate(contenders.items()):
             places = [group + (number - (len(contenders) - 1) / 2) * width for group in range(len(values))]

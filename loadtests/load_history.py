@@ -13,7 +13,7 @@ ALL = "Aggregated"
 #: Seconds at the beginning of a step that do not count: users are still coming.
 SETTLE = 3
 #: Rows that a step has at least, one for each second.
-LEAST = 5
+LEAST = SETTLE + 2
 _PERCENTILES = ("50%", "95%", "99%")
 _COLUMNS = ("Timestamp", "User Count", "Name", *_PERCENTILES, "Total Request Count", "Total Failure Count")
 
@@ -88,7 +88,7 @@ def rate(moments: Sequence[Moment]) -> Rate:
 def steps(moments: Sequence[Moment]) -> list[Step]:
     """Return the steps of a run that were long enough to tell something, in their order."""
     groups = [list(group) for _, group in groupby(moments, key=lambda moment: moment.users)]
-    return [_step(group) for group in groups if group[0].users and len(group) >= SETTLE + 2]
+    return [_step(group) for group in groups if group[0].users and len(group) >= LEAST]
 
 
 def _step(group: Sequence[Moment]) -> Step:

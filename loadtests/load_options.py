@@ -66,6 +66,7 @@ def add(parser: Any, scenarios: list[str]) -> None:
 
 _NUMBERS: tuple[tuple[str, type, float, str], ...] = (
     ("shape-seconds", float, 120.0, "How long the shape takes."),
+    # `make loadtest` has 16 by default: with a pace, who still waits for an answer offers nothing.
     ("users-per-core", float, 8.0, "Users that are full load, for each core of the service."),
     ("cores", int, available_cpus(), "Cores of the service; those of this machine, if nothing is said."),
     ("pace", float, 0.0, "Requests a second of each user; 0 for as many as are answered."),
@@ -97,7 +98,7 @@ def apply(environment: Any, scenarios: dict[str, type[User]]) -> None:
         chosen = dict.fromkeys(options.scenario or ["mix"])
         environment.user_classes[:] = [scenarios[name] for name in chosen]
     if options.shape != "none":
-        users = max(1, round(options.users_per_core * options.cores))
+        users = load_shapes.full_load(options.users_per_core, options.cores)
         environment.shape_class = Shape(Plan(options.shape, options.shape_seconds, users))
         environment.shape_class.runner = environment.runner
 

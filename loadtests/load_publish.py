@@ -41,6 +41,14 @@ def worth(before: float, after: float) -> str:
     return f"{said}: **the machine did not have its cores all the time, so its rows can't be compared**"
 
 
+def origin(target: str, heading: Sequence[str], worth: str, host: str | None = None) -> str:
+    """Say how a run was asked for, and on which machine; for a service at ``host`` that is the asker's."""
+    machine = f"{'; '.join(heading)}; {worth}"
+    if not host:
+        return f"`{command(target)}` on {machine}."
+    return f"`{command(target)}` asked {host}. The machine is the asker's, and what it is worth: {machine}."
+
+
 def command(target: str) -> str:
     """Return how this run was asked for, by make."""
     arguments = shlex.join(sys.argv[1:])

@@ -71,6 +71,11 @@ class Plan:
         return max(1, round(SHAPES[self.shape](max(0.0, passed) / self.seconds) * self.users))
 
 
+def full_load(users_per_core: float, cores: int) -> int:
+    """Return the users that are full load."""
+    return max(1, round(users_per_core * cores))
+
+
 def explained() -> str:
     """Return a line for each shape, for --help."""
     return "\n".join(f"  {name:9} {(shape.__doc__ or '').strip()}" for name, shape in SHAPES.items())

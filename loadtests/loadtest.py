@@ -10,17 +10,20 @@ load_publish   a part of docs/explanation/load-test-report.md
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from loadtests import http_capacity, load_charts, load_history, load_publish, load_run, load_shapes, report
-from loadtests.http_report import note
+from loadtests.http_report import PACKAGES, note
 from loadtests.limited import limited
 from loadtests.load_history import Step
 from loadtests.load_run import OUTPUT, LoadTestFailed
+from loadtests.scenarios import NAMES
 from service.cpus import available_cpus
 
 #: Users for each core that are full load, and that measure what it is: many, for some wait a second for
@@ -28,15 +31,34 @@ from service.cpus import available_cpus
 FULL = 16
 CALIBRATION = 15.0
 MARGIN = 180
-PACKAGES = ("gunicorn", "flask", "locust")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run."""
+
+    #: The machine that asked, and versions.
+    heading: list[str]
+    #: The steps below a head; nothing, if the shape has none, nor is there a picture of them then.
+    rows: list[list[str]]
+    over_time: list[Path]
+    by_load: list[Path]
 
 
 @click.command(epilog=f"\b\nShapes:\n{load_shapes.explained()}")
 @click.option("--host", help="Who is asked; without it a service is started on a free port.")
-@click.option("--scenario", "scenarios", multiple=True, help="See the locustfile; the mix, if none is told.")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help="What users do; the mix, if none is told.  [repeatable]",
+)
 @click.option("--shape", type=click.Choice(list(load_shapes.SHAPES)), default="steps", show_default=True)
 @click.option("--seconds", type=click.FloatRange(10), default=90, show_default=True, help="Of the shape.")
-@click.option("--users-per-core", type=click.FloatRange(1), default=FULL, show_default=True)
+@click.option(
+    "--users-per-core", type=click.FloatRange(1), default=FULL, show_default=True, help="Of full load."
+)
 @click.option(
     "--cores", type=click.IntRange(1), default=available_cpus, help="Of the service.  [this machine's]"
 )
@@ -58,44 +80,50 @@ def main(
     100 % is what it answers to users that ask without a pause. Page, tables and charts are written to
     var/loadtest/. The status is 1 when an objective of loadtests/slo.toml was missed.
     """
-    users = max(1, round(users_per_core * cores))
+    users = load_shapes.full_load(users_per_core, cores)
     before = http_capacity.cores_worth()
-    with limited(MARGIN + int(seconds)), load_run.target(host) as target:
+    with limited(MARGIN + int(seconds)), contextlib.ExitStack() as stack:
+        url = host.rstrip("/") if host else stack.enter_context(load_run.served()).url
         if capacity is None:
-            capacity = load_run.capacity(target.url, users, CALIBRATION, scenarios)
+            capacity = load_run.capacity(url, users, CALIBRATION, scenarios)
             note(f"capacity: {capacity:.1f} tasks/s")
-        pace = capacity / users
-        status = load_run.locust(
-            target.url,
+        status = load_run.shaped(
+            url,
             shape,
             seconds,
-            *("--shape", shape, "--shape-seconds", str(seconds), "--pace", f"{pace:g}"),
-            *("--users-per-core", str(users_per_core), "--cores", str(cores)),
-            *("--slo-report", str(OUTPUT / f"{shape}-slo.txt")),
-            *[part for scenario in scenarios for part in ("--scenario", scenario)],
+            users_per_core=users_per_core,
+            cores=cores,
+            pace=capacity / users,
+            scenarios=scenarios,
         )
     worth = load_publish.worth(before, http_capacity.cores_worth())
     title = f"{'+'.join(scenarios) or 'mix'}: {shape}, 100 % is {capacity:.0f} tasks/s"
-    told, pictures = _outcome(shape, pace, capacity, title)
-    click.echo("\n".join([worth, *told]))
-    click.echo(_objectives(shape))
-    for path in (*pictures, OUTPUT / f"{shape}.html", OUTPUT / f"{shape}_stats_history.csv"):
+    outcome = _outcome(shape, capacity / users, capacity, title)
+    click.echo("\n".join([worth, *_told(outcome)]))
+    judged = load_run.objectives(shape)
+    click.echo(judged)
+    files = (OUTPUT / f"{shape}{end}" for end in (load_run.HTML, load_run.HISTORY))
+    for path in (*outcome.over_time, *outcome.by_load, *files):
         click.echo(f"written: {path}")
     if publish:
-        _publish(shape, pace, capacity, worth, pictures)
+        _publish(outcome, capacity, judged, load_publish.origin("loadtest", outcome.heading, worth, host))
     sys.exit(status)
 
 
-def _outcome(shape: str, pace: float, capacity: float, title: str) -> tuple[list[str], list[Path]]:
-    """Return a table of the steps, if the shape has any, and draw."""
+def _outcome(shape: str, pace: float, capacity: float, title: str) -> Outcome:
+    """Read what Locust wrote, and draw."""
     course = load_run.history(shape)
-    pictures = load_charts.over_time(course, OUTPUT / f"load-test-{shape}-time", title)
+    over_time = load_charts.over_time(course, OUTPUT / f"load-test-{shape}-time", title)
     steps = load_history.steps(course)
     heading = report.heading(report.machine(), report.versions(PACKAGES))
     if len(steps) < 2:
-        return heading, pictures
-    pictures += load_charts.against_offered(steps, pace, OUTPUT / f"load-test-{shape}", title)
-    return [*heading, "", *report.aligned(_rows(steps, pace, capacity)), ""], pictures
+        return Outcome(heading, [], over_time, [])
+    by_load = load_charts.against_offered(steps, pace, OUTPUT / f"load-test-{shape}", title)
+    return Outcome(heading, _rows(steps, pace, capacity), over_time, by_load)
+
+
+def _told(outcome: Outcome) -> list[str]:
+    return [*outcome.heading, *(["", *report.aligned(outcome.rows), ""] if outcome.rows else [])]
 
 
 def _rows(steps: Sequence[Step], pace: float, capacity: float) -> list[list[str]]:
@@ -107,30 +135,19 @@ def _rows(steps: Sequence[Step], pace: float, capacity: float) -> list[list[str]
     return rows
 
 
-def _objectives(shape: str) -> str:
-    try:
-        return (OUTPUT / f"{shape}-slo.txt").read_text()
-    except FileNotFoundError:
-        said = (OUTPUT / f"{shape}.log").read_text(errors="replace")[-2000:]
-        raise LoadTestFailed(f"Locust did not judge; it says:\n{said}") from None
-
-
-def _publish(shape: str, pace: float, capacity: float, worth: str, pictures: Sequence[Path]) -> None:
-    steps = load_history.steps(load_run.history(shape))
-    shown = [path for path in pictures if path.suffix == ".svg" and not path.stem.endswith("time")]
+def _publish(outcome: Outcome, capacity: float, judged: str, origin: str) -> None:
+    shown = [path for path in outcome.by_load if path.suffix == ".svg"]
     if not shown:
-        raise LoadTestFailed(f"{shape} has no steps to publish")
-    machine = "; ".join(report.heading(report.machine(), report.versions(PACKAGES)))
-    command = load_publish.command("loadtest")
+        raise LoadTestFailed("a run without steps has nothing to publish")
     lines = [
-        f"`{command}` on {machine}; {worth}.",
+        origin,
         f"100 % are {capacity:.1f} tasks/s, measured right before.",
         "",
         f"![Throughput and latency against offered load]({shown[0].name})",
         "",
-        *load_publish.table(_rows(steps, pace, capacity)),
+        *load_publish.table(outcome.rows),
         "",
-        *["```text", _objectives(shape).rstrip(), "```"],
+        *["```text", judged.rstrip(), "```"],
     ]
     load_publish.publish("loadtest", lines, shown)
     click.echo(f"published: {load_publish.PAGE}")

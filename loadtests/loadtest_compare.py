@@ -17,14 +17,15 @@ from pathlib import Path
 
 import click
 
-from loadtests import http_capacity, http_peers, http_turns, http_work, load_charts, load_publish, report
+from loadtests import http_capacity, http_peers, http_turns, load_charts, load_publish, report
 from loadtests.http_answers import percentile
 from loadtests.http_capacity import Work
 from loadtests.http_drive import drive, warm_up
-from loadtests.http_overload import JSON
+from loadtests.http_peers import SUMS
 from loadtests.http_report import PACKAGES, note
 from loadtests.http_servers import THREADS, WORKERS, Server, peers, service
 from loadtests.http_traffic import Stream
+from loadtests.http_work import burn, sum_of_squares
 from loadtests.limited import limited
 from loadtests.load_run import OUTPUT
 
@@ -114,12 +115,14 @@ def _measured(seconds: float, turns: int) -> Samples:
 
 
 def _contenders(stack: contextlib.ExitStack, work: Work) -> Iterator[Contender]:
-    ours = stack.enter_context(service())
-    yield Contender(SERVICE, ours, _loads(http_turns.map_of_sums(ours), _map_of_parts(ours, work)))
+    ours, parts = stack.enter_context(service()), http_peers.parts(work.rounds)
+    sums = http_turns.map_of(ours, "sum_of_squares", "n", SUMS, sum_of_squares)
+    yield Contender(SERVICE, ours, _loads(sums, http_turns.map_of(ours, "burn", "rounds", parts, burn)))
     for name, path in PEERS.items():
         theirs = stack.enter_context(peers())
-        parts = Stream("", theirs.url, f"{path}/burn?rounds={work.rounds}", _parts_are(work))
-        yield Contender(name, theirs, _loads(http_turns.sums("", theirs, path), parts))
+        sums = http_turns.of_peer(theirs, path, SUMS, sum_of_squares)
+        burns = http_turns.of_peer(theirs, f"{path}/burn?rounds={work.rounds}", parts, burn)
+        yield Contender(name, theirs, _loads(sums, burns))
 
 
 def _loads(small: Stream, heavy: Stream) -> dict[str, Stream]:
@@ -133,18 +136,6 @@ def _loads(small: Stream, heavy: Stream) -> dict[str, Stream]:
             load = f"{name}, {users} client{'s' * (users > 1)}"
             loads[load] = dataclasses.replace(stream, name=load, users=users)
     return loads
-
-
-def _map_of_parts(server: Server, work: Work) -> Stream:
-    items = ",".join(f'{{"rounds":{part}}}' for part in http_peers.parts(work.rounds))
-    results = [http_work.burn(part) for part in http_peers.parts(work.rounds)]
-    entries = ",".join(f'{{"index":{index},"result":{result}}}' for index, result in enumerate(results))
-    body = f'{{"items":[{items}]}}'
-    return Stream("", server.url, "/v1/tasks/burn/map", f'"results":[{entries}]', "POST", body, JSON)
-
-
-def _parts_are(work: Work) -> str:
-    return f'"results":[{",".join(str(http_work.burn(part)) for part in http_peers.parts(work.rounds))}]'
 
 
 def _median(figures: Sequence[Figures]) -> Figures:
@@ -162,15 +153,15 @@ def _rows(medians: dict[str, dict[str, Figures]]) -> list[list[str]]:
 
 
 def _draw(medians: dict[str, dict[str, Figures]], turns: int) -> list[Path]:
-    groups = " | ".join(load.replace(", ", "\n") for load in medians)
+    groups = [load.replace(", ", "\n") for load in medians]
     panels = {
-        f"{label} | {groups}": {
+        label: {
             name: [contenders[name][key] for contenders in medians.values()] for name in (SERVICE, *PEERS)
         }
         for label, key in (("requests/s", "rate"), ("time to the answer, p95, ms", "p95"))
     }
     title = f"The same Gunicorn ({WORKERS} workers of {THREADS} threads), medians of {turns} turns"
-    return load_charts.side_by_side(panels, OUTPUT / "load-test-compare", title)
+    return load_charts.side_by_side(groups, panels, OUTPUT / "load-test-compare", title)
 
 
 def _publish(told: Sequence[str], medians: dict[str, dict[str, Figures]], pictures: Sequence[Path]) -> None:

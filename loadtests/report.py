@@ -16,6 +16,11 @@ import psutil
 
 Json = dict[str, Any]
 
+#: Of every command that has a report.
+json_option = click.option(
+    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here."
+)
+
 
 def machine() -> Json:
     """Say where it was measured."""

@@ -9,18 +9,18 @@ load_charts    the picture
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
-from loadtests import load_charts, load_run, report, soak_flatness, soak_samples
-from loadtests.http_report import note
+from loadtests import load_charts, load_run, load_shapes, report, soak_flatness, soak_samples
+from loadtests.http_report import PACKAGES, note
 from loadtests.limited import limited
 from loadtests.load_run import OUTPUT, LoadTestFailed
 from loadtests.load_shapes import SOAK
-from loadtests.loadtest import CALIBRATION, FULL, PACKAGES
+from loadtests.loadtest import CALIBRATION, FULL
 from loadtests.soak_flatness import Flatness
-from loadtests.soak_samples import FIGURES, Sample
+from loadtests.soak_samples import FIGURES
 from service.cpus import available_cpus
 
 #: Seconds after which jobs that have ended are forgotten, so that the store soon comes to a steady size.
@@ -28,6 +28,8 @@ JOB_TTL = "120"
 #: Part of the time that is warm-up.
 WARM_UP = 0.25
 MARGIN = 180
+#: What was seen over time, by figure.
+Columns = Mapping[str, Sequence[float]]
 
 
 @click.command()
@@ -40,49 +42,43 @@ def main(*, minutes: float, every: float, capacity: float | None) -> None:
     A service is started on a free port. Samples and the chart are written to var/loadtest/. The status is 1
     when memory, descriptors or processes grow, or an objective of loadtests/slo.toml was missed.
     """
-    seconds, users = 60 * minutes, FULL * available_cpus()
-    with limited(MARGIN + int(seconds)), load_run.target(None, SERVICE_JOB_TTL=JOB_TTL) as target:
-        assert target.server is not None
+    seconds, cores = 60 * minutes, available_cpus()
+    users = load_shapes.full_load(FULL, cores)
+    with limited(MARGIN + int(seconds)), load_run.served(SERVICE_JOB_TTL=JOB_TTL) as server:
         if capacity is None:
-            capacity = load_run.capacity(target.url, users, CALIBRATION, ())
+            capacity = load_run.capacity(server.url, users, CALIBRATION, ())
         note(f"capacity: {capacity:.1f} tasks/s; {SOAK:.0%} of it for {minutes:g} minutes")
-        with soak_samples.watching(target.server.processes, every) as samples:
-            status = load_run.locust(
-                target.url,
-                "soak",
-                seconds,
-                *("--shape", "soak", "--shape-seconds", str(seconds), "--pace", f"{capacity / users:g}"),
-                *("--users-per-core", str(FULL), "--slo-report", str(OUTPUT / "soak-slo.txt")),
+        with soak_samples.watching(server.processes, every) as samples:
+            status = load_run.shaped(
+                server.url, "soak", seconds, users_per_core=FULL, cores=cores, pace=capacity / users
             )
-    judged = _judged(samples, seconds)
-    _draw(samples)
+    times = [sample.at for sample in samples]
+    columns = {name: [getattr(sample, name) for sample in samples] for name in FIGURES}
+    soak_samples.write(samples, OUTPUT / "soak.csv")
+    # Where it has not even begun there is nothing to judge, and Locust says why.
+    objectives = load_run.objectives("soak")
+    judged = _judged(times, columns, WARM_UP * seconds)
+    _draw(times, columns)
     click.echo("\n".join(report.heading(report.machine(), report.versions(PACKAGES))))
     click.echo(
         f"{len(samples)} samples, {WARM_UP:.0%} of the time for warm-up\n\n{soak_flatness.text(judged)}\n"
     )
-    click.echo((OUTPUT / "soak-slo.txt").read_text())
+    click.echo(objectives)
     sys.exit(status or int(not all(each.flat for each in judged)))
 
 
-def _judged(samples: Sequence[Sample], seconds: float) -> list[Flatness]:
-    times = [sample.at for sample in samples]
+def _judged(times: Sequence[float], columns: Columns, warm_up: float) -> list[Flatness]:
     try:
-        return [
-            soak_flatness.judge(name, times, [getattr(sample, name) for sample in samples], WARM_UP * seconds)
-            for name in FIGURES
-        ]
+        return [soak_flatness.judge(name, times, values, warm_up) for name, values in columns.items()]
     except ValueError as error:
         raise LoadTestFailed(str(error)) from None
 
 
-def _draw(samples: Sequence[Sample]) -> None:
-    soak_samples.write(samples, OUTPUT / "soak.csv")
-    series = {name: [getattr(sample, name) for sample in samples] for name in FIGURES}
+def _draw(times: Sequence[float], columns: Columns) -> None:
     labels = {"rss": "RSS, MB", "pss": "PSS, MB"}
-    named = {labels.get(name, name): values for name, values in series.items()}
-    times = [sample.at for sample in samples]
+    named = {labels.get(name, name): values for name, values in columns.items()}
     paths = load_charts.in_rows(times, named, OUTPUT / "soak-chart", "all processes of the service")
-    for path in (OUTPUT / "soak.csv", *paths, OUTPUT / "soak.html"):
+    for path in (OUTPUT / "soak.csv", *paths, OUTPUT / f"soak{load_run.HTML}"):
         click.echo(f"written: {path}")
 
 

@@ -11,3 +11,20 @@ pipelines    a log that is counted, a gallery that is packed
 uploads      pictures, as the body and in a form
 mix          all of them, with weights
 """
+
+from __future__ import annotations
+
+#: As they are chosen by; which users they are says the locustfile. Here for those that can't import Locust.
+NAMES = (
+    "sample_concurrent",
+    "sample_background",
+    "sample_parallel",
+    "sample_queue",
+    "fan_out",
+    "large_map",
+    "streams",
+    "jobs",
+    "pipelines",
+    "uploads",
+    "mix",
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +106,23 @@ def check_summary(summary: Document, total: int) -> None:
 def ndjson(lines: Iterable[bytes]) -> list[Document]:
     """Return the objects of a stream of lines."""
     return [_object(line) for line in lines if line]
+
+
+def unpacked(archive: bytes) -> list[bytes]:
+    """Return the files of a ZIP archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            is_so(opened.testzip() is None, "the archive is damaged")
+            return [opened.read(name) for name in opened.namelist()]
+    except zipfile.BadZipFile as error:
+        raise Wrong("the answer is no archive") from error
+
+
+def with_summary(lines: Iterable[bytes]) -> tuple[list[Document], Any]:
+    """Return the objects of a stream of lines, and the summary that its last one has."""
+    *entries, last = ndjson(lines)
+    is_so("summary" in last, "the last line is no summary")
+    return entries, last["summary"]
 
 
 def events(lines: Iterable[bytes]) -> Iterator[tuple[str, Any]]:

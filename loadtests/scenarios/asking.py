@@ -83,18 +83,21 @@ class Asking(FastHttpUser):  # type: ignore[misc]
             method, path, data=sent, headers=said, catch_response=True, stream=True
         )
         try:
-            answer = _whole(response, lines=lines)
-            self._bytes += sum(map(len, answer.lines))
+            answer = self._take(response, lines=lines)
             check_status(answer, status)
+            return _checked(answer, check)
         except Failure as failure:
             _note(f"{method} {path}", failure, response)
             raise
+
+    def _take(self, response: Any, *, lines: bool) -> Answer:
+        """Read the whole answer; the clock stops there, for checking it is not the service's time."""
+        try:
+            answer = _whole(response, lines=lines)
+            self._bytes += sum(map(len, answer.lines))
+            return answer
         finally:
             self._read = time.perf_counter()
-        try:
-            return check(answer)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise Wrong(f"an answer in another form: {error!r}") from error
 
     def take_down(self, name: str, kind: str, failure: Failure | None) -> None:
         """Have Locust's statistics take down what was asked since the last time."""
@@ -123,6 +126,13 @@ def _whole(response: Any, *, lines: bool) -> Answer:
     except (OSError, HTTPException) as error:
         raise Unexpected(f"the answer broke off: {type(error).__name__}") from error
     return Answer(response.status_code, dict(response.headers.items()), read)
+
+
+def _checked(answer: Answer, check: Callable[[Answer], Checked]) -> Checked:
+    try:
+        return check(answer)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Wrong(f"an answer in another form: {error!r}") from error
 
 
 def with_key() -> dict[str, str]:

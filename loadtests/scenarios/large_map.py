@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtests.scenarios.answers import Answer, check_results, check_summary, is_so, ndjson, sum_of_squares
+from loadtests.scenarios.answers import Answer, check_results, check_summary, sum_of_squares, with_summary
 from loadtests.scenarios.asking import Asking, scenario
 
 ITEMS = 2000
@@ -16,10 +16,9 @@ def streamed(user: Asking) -> None:
     """Two thousand small sums; entries come in order of completion, the summary last."""
 
     def check(answer: Answer) -> None:
-        *entries, last = ndjson(answer.lines)
-        is_so("summary" in last, "the last line is no summary")
+        entries, summary = with_summary(answer.lines)
         check_results(entries, _EXPECTED)
-        check_summary(last["summary"], ITEMS)
+        check_summary(summary, ITEMS)
 
     headers = {"Content-Type": NDJSON, "Accept": NDJSON}
     user.ask("/v1/tasks/sum_of_squares/map", check, body=_BODY, headers=headers, lines=True)

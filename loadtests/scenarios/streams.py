@@ -7,8 +7,8 @@ from http import HTTPStatus
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from loadtests.scenarios.answers import Answer, events, is_so, ndjson
-from loadtests.scenarios.asking import Asking, scenario, with_key
+from loadtests.scenarios.answers import Answer, events, is_so, with_summary
+from loadtests.scenarios.asking import PATIENCE, Asking, scenario, with_key
 
 ITEMS = 200
 #: Items of the pipeline that stands in, which takes 0.2 s for each.
@@ -26,8 +26,8 @@ def as_lines(user: Asking) -> None:
     """The items as NDJSON."""
 
     def check(answer: Answer) -> None:
-        *items, last = ndjson(answer.lines)
-        _check([item.get("item") for item in items], last.get("summary"), expected)
+        items, summary = with_summary(answer.lines)
+        _check([item.get("item") for item in items], summary, expected)
 
     path, body, expected = _what(user)
     user.ask(path, check, body=body, headers={"Accept": "application/x-ndjson"}, lines=True)
@@ -61,7 +61,7 @@ def _what(user: Asking) -> tuple[str, dict[str, int], list[object]]:
 def _has_task(host: str) -> bool:
     if host not in _known:
         try:
-            urlopen(Request(f"{host}{_TASK}", headers=with_key())).close()
+            urlopen(Request(f"{host}{_TASK}", headers=with_key()), timeout=PATIENCE).close()
             _known[host] = True
         except HTTPError as error:
             if error.code != HTTPStatus.NOT_FOUND:

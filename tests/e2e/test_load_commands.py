@@ -13,11 +13,11 @@ from tests.unit.pages import ROOT
 pytestmark = [load_tests.needed, pytest.mark.timeout(120)]
 
 
-def command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def command(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(load_tests.PYTHON), "-m", *arguments],
         cwd=ROOT,
-        env=load_tests.environment() | {"LOADTEST_OUTPUT": str(folder)},
+        env=load_tests.environment() | {"LOADTEST_OUTPUT": str(folder), **variables},
         capture_output=True,
         text=True,
         timeout=100,
@@ -56,6 +56,31 @@ def test_a_load_test_without_a_service_says_so(tmp_path):
 
     assert run.returncode == 1
     assert "no right answer within" in run.stderr
+
+
+def test_a_scenario_that_is_not_there_is_told_at_once(tmp_path):
+    run = command(tmp_path, "loadtests.loadtest", "--scenario", "nobody")
+
+    assert run.returncode == 2
+    assert "Invalid value for '--scenario': 'nobody' is not one of 'sample_concurrent', " in run.stderr
+
+
+def test_a_run_that_does_not_start_is_not_told_by_the_figures_of_the_one_before(tmp_path):
+    asked = ("loadtests.loadtest", "--host", "http://127.0.0.1:1", "--capacity", "10", "--seconds", "10")
+    before = command(tmp_path, *asked, "--shape", "overload")
+    # Locust reads it, and does not start.
+    (tmp_path / ".locust.conf").write_text("users = many\n")
+
+    run = command(tmp_path, *asked, "--shape", "overload", HOME=str(tmp_path))
+
+    assert f"written: {tmp_path / 'overload_stats_history.csv'}" in before.stdout
+    assert "MISSED: failures of total is 1, above 0" in before.stdout
+    assert run.returncode == 1
+    assert "no history of overload: " in run.stderr
+    assert "invalid int value: 'many'" in run.stderr
+    assert run.stdout == ""
+    left = ("overload_stats_history.csv", "overload-slo.txt", "overload.html")
+    assert not any((tmp_path / name).exists() for name in left)
 
 
 def test_a_soak_judges_what_the_service_takes(tmp_path):

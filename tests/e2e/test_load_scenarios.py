@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.scenarios import NAMES
 from tests import load_tests
 from tests.unit.pages import ROOT
 
@@ -71,6 +72,10 @@ def test_each_scenario_gets_right_answers(serve, tmp_path):
     assert len(SCENARIOS) == 11
 
 
+def test_scenarios_are_known_without_locust():
+    assert list(NAMES) == SCENARIOS
+
+
 def test_a_service_with_keys_and_built_in_tasks_alone_is_asked_by_a_shape_in_two_processes(serve, tmp_path):
     key = subprocess.check_output(
         [load_tests.PYTHON, "-m", "service", "keys", "new", "load"],
@@ -123,6 +128,7 @@ class Wrong(BaseHTTPRequestHandler):
         body = b'{"results": [], "result": 1, "summary": {}}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Request-ID", "nonsense")
         self.end_headers()
         self.wfile.write(body)
 
@@ -153,6 +159,7 @@ def test_a_wrong_answer_is_a_failure_whatever_its_status(tmp_path):
 
     assert run.status == 1
     assert {name for name in asked if f"MISSED: failures of {name} is 1, above 0" in run.said} == set(asked)
+    assert re.search(r"POST /v1/tasks/\S+: Wrong\(.*\) \(request id nonsense\)", run.said)
 
 
 def test_nobody_there_is_a_failure(tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
-from loadtests import http_capacity, http_peers, http_tasks, http_work
-from loadtests.http_servers import own_environment
+from loadtests import http_capacity, http_peers, http_tasks, http_turns, http_work
+from loadtests.http_servers import Server, own_environment
 from service.tasks.arithmetic import sum_of_squares
 
 # They fork beside threads, as the samples do; Python 3.12 and later warn of that.
@@ -21,6 +23,11 @@ def client():
     return http_peers.create_app().test_client()
 
 
+@pytest.fixture
+def server(tmp_path: Path):
+    return Server(create_autospec("process"), "mark", 4321, tmp_path / "log")
+
+
 def test_the_empty_endpoint_answers(client):
     assert client.get("/empty").json == {"status": "ok"}
 
@@ -29,6 +36,25 @@ def test_the_empty_endpoint_answers(client):
 def test_all_ways_have_the_same_results(client, way):
     assert client.get(way).json == {"results": [332_833_500] * 4}
     assert client.get(f"{way}/burn?rounds=400").json == {"results": [http_work.burn(100)] * 4}
+
+
+@pytest.mark.parametrize("way", ["/pool_per_request", "/kept_executor", "/request_thread"])
+def test_what_is_expected_of_a_peer_is_what_it_answers(client, server, way):
+    parts = http_peers.parts(400)
+
+    for stream in (
+        http_turns.of_peer(server, way, http_peers.SUMS, http_work.sum_of_squares),
+        http_turns.of_peer(server, f"{way}/burn?rounds=400", parts, http_work.burn),
+    ):
+        assert stream.contains in client.get(stream.path).text
+
+
+def test_a_map_has_an_item_and_a_result_for_each_value(server):
+    stream = http_turns.map_of(server, "sum_of_squares", "n", (2, 3), http_work.sum_of_squares)
+
+    assert (stream.method, stream.path) == ("POST", "/v1/tasks/sum_of_squares/map")
+    assert stream.body == '{"items":[{"n":2},{"n":3}]}'
+    assert stream.contains == '"results":[{"index":0,"result":1},{"index":1,"result":5}]'
 
 
 def test_the_sums_are_the_services(client):

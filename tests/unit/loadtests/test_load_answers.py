@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import zipfile
 
 import pytest
 from PIL import Image
@@ -80,6 +81,14 @@ def test_lines_are_objects():
         answers.ndjson([b'{"item":'])
     with pytest.raises(Wrong, match="no object"):
         answers.ndjson([b"[1]"])
+
+
+def test_the_last_line_of_a_stream_is_its_summary():
+    lines = [b'{"item":1}', b'{"item":2}', b'{"summary":{"items":2}}']
+
+    assert answers.with_summary(lines) == ([{"item": 1}, {"item": 2}], {"items": 2})
+    with pytest.raises(Wrong, match="the last line is no summary"):
+        answers.with_summary(lines[:2])
 
 
 def test_events_have_names_and_data():
@@ -162,3 +171,26 @@ class TestPace:
             immediate += 1
 
         assert immediate < 2 * pace.BEHIND * 5
+
+
+def test_the_files_of_an_archive_are_taken_out():
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("one", b"1")
+        archive.writestr("two", b"2")
+
+    assert answers.unpacked(packed.getvalue()) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda packed: b"PK", lambda packed: packed.replace(b"one!", b"two!")],
+    ids=["cut off", "changed"],
+)
+def test_what_is_no_whole_archive_is_wrong(damage):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("name", b"one!")
+
+    with pytest.raises(Wrong, match=r"no archive|damaged"):
+        answers.unpacked(damage(packed.getvalue()))

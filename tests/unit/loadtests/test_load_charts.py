@@ -25,15 +25,15 @@ folder = Path(sys.argv[1])
 course = load_history.read(folder / "history.csv")
 load_charts.against_offered(load_history.steps(course), 5.0, folder / "offered", "what was offered")
 load_charts.over_time(course, folder / "time", "over the time")
-panels = {"rate | one | two": {"this": [1.0, 20.0], "that": [3.0, 4.0]}}
-load_charts.side_by_side(panels, folder / "beside", "side by side")
+panels = {"rate": {"this": [1.0, 20.0], "that": [3.0, 4.0]}}
+load_charts.side_by_side(["one", "two"], panels, folder / "beside", "side by side")
 rows = {"processes": [1, 3, 3], "descriptors": [9, 9, 9]}
 load_charts.in_rows([0, 5, 10], rows, folder / "rows", "in rows")
 """
 CHARTS = {
     "offered": {"what was offered", "answered rightly", "p99", "offered, tasks/s"},
     "time": {"over the time", "users", "right answers/s", "p95"},
-    "beside": {"side by side", "this", "that", "one", "two"},
+    "beside": {"side by side", "rate", "this", "that", "one", "two"},
     "rows": {"in rows", "processes", "descriptors"},
 }
 

@@ -84,6 +84,17 @@ def test_a_machine_that_lost_its_cores_is_told(before, after, steady):
     assert f"{after * cores:.2f} x after it" in said
 
 
+def test_whose_machine_it_is_is_told():
+    heading, worth = ["2 CPUs", "python 3"], "cores did 2 x as much"
+
+    here = load_publish.origin("loadtest", heading, worth)
+    there = load_publish.origin("loadtest", heading, worth, "http://10.0.0.5:8000")
+
+    assert here.endswith("` on 2 CPUs; python 3; cores did 2 x as much.")
+    assert "asker" not in here
+    assert "` asked http://10.0.0.5:8000. The machine is the asker's, and what it is worth: 2 CPUs" in there
+
+
 def test_our_page_has_its_parts():
     text = load_publish.PAGE.read_text()
 

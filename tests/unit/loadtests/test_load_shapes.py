@@ -66,6 +66,13 @@ def test_overload_leaves_time_to_recover():
     ]
 
 
+@pytest.mark.parametrize(
+    ("users_per_core", "cores", "full"), [(16, 2, 32), (8.0, 1, 8), (1.3, 2, 3), (0.1, 1, 1)]
+)
+def test_full_load_is_so_many_users_a_core_and_never_none(users_per_core, cores, full):
+    assert load_shapes.full_load(users_per_core, cores) == full
+
+
 def test_help_explains_each_shape():
     lines = load_shapes.explained().splitlines()
 
