@@ -21,7 +21,7 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
-.PHONY: help serve video test check lint format types imports tests unit integration e2e containers coverage \
+.PHONY: help serve video tracing test check lint format types imports tests unit integration e2e containers coverage \
     bench bench-channel bench-http bench-overload bench-capacity bench-jobs bench-pipelines bench-samples train-digits \
     loadtest loadtest-compare loadtest-smoke soak lock swagger clean
 
@@ -32,6 +32,8 @@ serve: $(VENV)/run.stamp  ## start the service (settings: .env.example; stop wit
 	@exec $(bin)/python -m service serve
 
 video: $(VENV)/video.stamp  ## install PyAV too, for the task video_frames; then start anew
+
+tracing: $(VENV)/tracing.stamp  ## install OpenTelemetry too, for SERVICE_TRACES_ENDPOINT; then start anew
 
 test: lint types imports tests coverage  ## every check: style, types, imports, all tests with coverage
 
@@ -112,7 +114,8 @@ train-digits: $(TRAIN_VENV)/train.stamp  ## train the model of classify_digits a
 lock: $(UV_VENV)/uv.stamp  ## lock the versions anew after a change of pyproject.toml
 	@$(call compile,run)
 	@$(call compile,video,--extra video -c requirements/run.txt)
-	@$(call compile,dev,--extra dev -c requirements/video.txt)
+	@$(call compile,tracing,--extra tracing -c requirements/run.txt)
+	@$(call compile,dev,--extra dev -c requirements/video.txt -c requirements/tracing.txt)
 	@$(call compile,loadtest,--extra loadtest -c requirements/run.txt)
 	@$(call compile,train,--extra train -c requirements/run.txt)
 

@@ -159,6 +159,8 @@ def worker_exit(server: Any, worker: Any) -> None:
                 app.extensions["everycore.engine"].close()
                 app.extensions["everycore.watcher"].close()
                 app.extensions["everycore.store"].close()
+                if (tracer := app.extensions["everycore.tracer"]) is not None:
+                    tracer.close()
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from service.jobs import checks
 from service.serve import Supervisor
 from service.settings import Settings
 from service.tasks import contract, pipelines, registry, resources
-from service.telemetry import logs
+from service.telemetry import logs, tracing
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -119,6 +119,7 @@ def tasks() -> None:
 def _load() -> Settings:
     settings = configuration.load()
     checks.check(settings)
+    tracing.check(settings.traces_endpoint)
     registry.load(settings.task_modules)
     pipelines.check_size(settings.pool_processes)
     for task in registry.all_tasks():

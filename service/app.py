@@ -32,13 +32,14 @@ from service.api.readiness import StoreCheck
 from service.collectors import collectors
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.engine.traced import TracedEngine
 from service.jobs import checks
 from service.jobs.store import Store, open_store
 from service.jobs.webhooks.allowed import parse_allowed
 from service.settings import Settings
 from service.tasks import contract, registry
 from service.tasks.pipelines import check_size
-from service.telemetry import logs
+from service.telemetry import logs, tracing
 from service.telemetry.metrics import http
 from service.telemetry.metrics.engine import EngineMetrics
 
@@ -72,6 +73,10 @@ def create_app(
     app.extensions["everycore.settings"] = settings
     app.extensions["everycore.contracts"] = {task.name: contract.build(task) for task in registry.all_tasks()}
     engine = engine or LocalEngine.of(settings, observer=EngineMetrics())
+    tracer = tracing.open_tracer(settings.traces_endpoint, settings.traces_sample)
+    if tracer is not None:
+        engine = TracedEngine(engine, tracer)
+    app.extensions["everycore.tracer"] = tracer
     app.extensions["everycore.engine"] = engine
     app.extensions["everycore.collectors"] = collectors(settings, engine, store)
     app.extensions["everycore.store"] = store
@@ -80,7 +85,7 @@ def create_app(
     allowed = None if settings.webhook_secret is None else parse_allowed(settings.webhook_allow)
     app.extensions["everycore.webhooks"] = allowed
     http.worker_begins()
-    requests.install(app, http)
+    requests.install(app, http, tracer)
     keys.install(app, settings)
     admission.install(app, settings)
     job_waits.install(app, settings, store)

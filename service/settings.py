@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, overload
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -199,6 +200,18 @@ class Settings(BaseSettings):
         default=Path("var/run"),
         description="Folder for the files that the processes of one service share; made if missing.",
     )
+    traces_endpoint: str | None = Field(
+        default=None,
+        description="Where spans are sent by OTLP over HTTP: http://collector:4318/v1/traces; by default"
+        " nowhere. Needs OpenTelemetry: make tracing.",
+    )
+    traces_sample: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Part of the traces that begin here which is sent, 0 to 1; what comes with a traceparent"
+        " is sent if its sender says so.",
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto",
         description="console (for people), json (for machines) or auto: console on a terminal, else json.",
@@ -256,6 +269,13 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with sqlite:/// or postgresql://")
         if url in ("sqlite:///", "sqlite:///:memory:"):
             raise ValueError("it must name a file, for several processes use it")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _traces_endpoint_is_a_url(cls, value: str | None) -> str | None:
+        if value is not None and not ((url := urlsplit(value)).scheme in ("http", "https") and url.netloc):
+            raise ValueError("it must be a URL, such as http://collector:4318/v1/traces")
         return value
 
     @field_validator("job_slots")

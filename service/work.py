@@ -15,6 +15,7 @@ from service import children
 from service.collectors import collectors
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.engine.traced import TracedEngine
 from service.jobs.attempt import MAX_RESULT
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
@@ -24,6 +25,7 @@ from service.pipelines.engine import PipelineEngine
 from service.runner_http import Endpoint, answering
 from service.settings import Settings
 from service.tasks import contract, registry
+from service.telemetry import tracing
 from service.telemetry.metrics.engine import EngineMetrics
 from service.telemetry.metrics.registry import set_role
 
@@ -62,7 +64,11 @@ def work(settings: Settings, database: Database | None = None, *, is_served: boo
         contextlib.closing(LocalEngine.of(settings, queue_timeout=_LONG, observer=EngineMetrics())) as engine,
         contextlib.ExitStack() as more,
     ):
-        runner = Runner(store, with_pipelines(engine, settings), contracts, settings)
+        traced: Engine = engine
+        if (tracer := tracing.open_tracer(settings.traces_endpoint, settings.traces_sample)) is not None:
+            more.callback(tracer.close)
+            traced = TracedEngine(engine, tracer)
+        runner = Runner(store, with_pipelines(traced, settings), contracts, settings, tracer)
         for signum in STOPS:
             signal.signal(signum, lambda signum, _: runner.stop(quickly=signum in children.QUICK))
         if settings.runner_bind and not is_served:

@@ -99,6 +99,8 @@ class Intake:
     owner: str
     request_id: str
     idempotency_key: str | None = None
+    #: The trace context of the request.
+    trace: Mapping[str, str] | None = None
 
     @cached_property
     def now(self) -> float:
@@ -180,6 +182,7 @@ class Intake:
             fingerprint=None if key is None else _fingerprint(args, submission),
             webhook=submission.webhook,
             skip=submission.on_error == "skip",
+            trace=self.trace,
         )
 
 

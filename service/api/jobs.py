@@ -16,6 +16,7 @@ from service.api.job_store import job_id, store
 from service.api.job_submissions import Intake
 from service.api.problems import InvalidRequest
 from service.jobs.model import Job, State, WrongState
+from service.telemetry import tracing
 
 bp = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -32,6 +33,7 @@ def intake(key: str | None = None) -> Intake:
         owner=keys.owner(),
         request_id=requests.trace().id,
         idempotency_key=key,
+        trace=tracing.current.get(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What every request has: an id, a clock, a deadline, a log line, a place in the metrics, honest headers."""
+"""What every request has: an id, a clock, a deadline, a log line, honest headers, metrics, and a span."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from flask import Flask, Request, current_app, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.wsgi import ClosingIterator
 
+from service.api import spans
 from service.api.problems import InvalidHeader
 from service.engine.base import Timing
 from service.settings import Settings
+from service.telemetry import tracing
 from service.telemetry.logs import get_logger
+from service.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -126,18 +129,22 @@ def deadline(request: Request) -> float:
     return trace().begun + seconds
 
 
-def install(app: Flask, counts: Counts) -> None:
-    """Open a trace before each request; tell about it in headers, in the log and to ``counts`` after it."""
-    app.wsgi_app = Traced(app.wsgi_app, counts)  # type: ignore[method-assign] # Flask's own way to wrap it
+def install(app: Flask, counts: Counts, tracer: Tracer | None = None) -> None:
+    """Open a trace before each request; tell about it in headers, in the log and to ``counts`` after it.
+
+    With a ``tracer`` each request is a span.
+    """
+    app.wsgi_app = Traced(app.wsgi_app, counts, tracer)  # type: ignore[method-assign] # Flask's own way to wrap it
 
 
 class Traced:
     """Around the application, not in it: its hooks would take a third of a small request's time."""
 
-    def __init__(self, app: WSGIApplication, counts: Counts) -> None:
+    def __init__(self, app: WSGIApplication, counts: Counts, tracer: Tracer | None = None) -> None:
         """Wrap ``app``."""
         self._app = app
         self._counts = counts
+        self._tracer = tracer
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -147,6 +154,10 @@ class Traced:
         # Every line of this request carries its id.
         bind_contextvars(request_id=known.id)
         self._counts.request_begins()
+        span = None if self._tracer is None else spans.begin(self._tracer, environ, known.id)
+        if span is not None:
+            tracing.current.set(span.context)
+            bind_contextvars(trace_id=tracing.trace_id(span.context))
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
             known.status, known.endpoint = int(status[:3]), _endpoint(environ)
@@ -155,6 +166,10 @@ class Traced:
         def count() -> None:
             status = known.status or 500  # there was no time to say so
             self._counts.request_ends(environ["REQUEST_METHOD"], known.endpoint, status, known.total)
+            if span is not None:
+                route = None if known.endpoint == UNMATCHED else known.endpoint
+                spans.end(span, environ, status, route, known.task)
+                tracing.current.set(None)
 
         def end() -> None:
             count()

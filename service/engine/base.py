@@ -52,6 +52,13 @@ class Call:
     fds: tuple[int, ...] = ()
     #: Whether a pipeline, run by an engine that can, leaves out items that a stage has no result for.
     skip: bool = False
+    #: The span it belongs to, by its W3C trace context; ``None`` when nobody traces.
+    trace: Mapping[str, str] | None = None
+
+    @property
+    def is_accompanied(self) -> bool:
+        """Whether the process has to know more of it than its arguments."""
+        return self.attempt > 0 or self.trace is not None
 
 
 class Timing(NamedTuple):
@@ -185,6 +192,10 @@ class Engine(Protocol):
     @property
     def closed(self) -> bool:
         """Whether it takes no more work."""
+        ...
+
+    def warm(self) -> None:
+        """Load what tasks share, if anything, now and whenever it is lost, so that calls need not wait."""
         ...
 
     def close(self) -> None:

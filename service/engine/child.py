@@ -35,9 +35,10 @@ from service.engine.slots import Holder
 from service.engine.transport import Arena
 from service.tasks import registry
 from service.tasks.progress import emitter
+from service.telemetry.tracing import current
 
 #: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot,
-#: whether items are wanted one by one, whether the calls are of jobs, whether it is a post of a pipeline,
+#: whether items are wanted one by one, whether the calls are accompanied, whether it is a post of a pipeline,
 #: whose descriptors follow. The name of the task comes behind it.
 CHUNK = struct.Struct("<II?????")
 #: End of a chunk: kind, number of calls begun, whether views of the arguments are still in use.
@@ -129,15 +130,15 @@ class Server:
         self._stream: ItemSender | None = None
         #: Descriptors of a post of a pipeline; ``None`` when the call is of a task.
         self._post_fds: list[int] | None = None
-        #: Whether the calls are of jobs: a number of the attempt comes with their arguments.
-        self._job = False
+        #: Whether the number of an attempt, and a trace context, come with the arguments of each call.
+        self._accompanied = False
         #: CPU time that was taken before the next call.
         self._cpu = time.process_time()
 
     def serve(self) -> None:
         """Run chunks until the work socket ends."""
         while message := self._receive():
-            number, count, renew, slot, stream, self._job, posted = CHUNK.unpack_from(message)
+            number, count, renew, slot, stream, self._accompanied, posted = CHUNK.unpack_from(message)
             if renew:
                 self._renew_arenas()
             self._post_fds = self._receive_fds() if posted else None
@@ -209,9 +210,10 @@ class Server:
             return failure(error, UNREADABLE)
         capture = None
         try:
-            if self._job:
-                attempt, args = args
-                capture = Capture(attempt)
+            if self._accompanied:
+                attempt, trace, args = args
+                current.set(trace)
+                capture = Capture(attempt) if attempt else None
             return OK, self._value(task, args)
         except Unsendable as error:
             return UNSENDABLE, str(error)
@@ -222,6 +224,8 @@ class Server:
         finally:
             if capture is not None:
                 capture.close()
+            if self._accompanied:
+                current.set(None)
 
     def _value(self, task: str, args: Any) -> Any:
         if self._post_fds is not None:

@@ -22,6 +22,7 @@ from service.errors import (
 from service.tasks import registry
 from service.tasks.options import qualified
 from service.tasks.progress import emitter
+from service.telemetry.tracing import current
 
 
 class FakeEngine:
@@ -74,6 +75,9 @@ class FakeEngine:
                 outcome = replace(outcome, value=None)
             yield outcome
 
+    def warm(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Take no more work."""
         self.closed = True
@@ -112,6 +116,7 @@ def _execute(call: Call, on_event: OnEvent | None) -> tuple[object, CallError | 
             on_event(Event(call.index, kind, data))
 
     token = emitter.set(emit)
+    trace = current.set(call.trace)
     capture = Capture(call.attempt) if call.attempt else None
     try:
         value = registry.get(call.task).function(**call.args)
@@ -124,4 +129,5 @@ def _execute(call: Call, on_event: OnEvent | None) -> tuple[object, CallError | 
     finally:
         if capture is not None:
             capture.close()
+        current.reset(trace)
         emitter.reset(token)

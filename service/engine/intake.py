@@ -79,7 +79,7 @@ class Intake:
     def gather(self, most: int) -> int:
         """Take in up to ``most`` calls; return how many of them, from the first, can go together.
 
-        They are of one task, and all of them are jobs or none is.
+        They are of one task, all of them are jobs or none is, and all of them are traced or none is.
         """
         if most == 1 or self._pending[0].call.stream or self._pending[0].call.post is not None:
             return 1
@@ -88,11 +88,11 @@ class Intake:
         while len(self._pending) < most and len(self.ready) < MAX_READY and self._pull():
             pass
         first = self._pending[0].call
-        task, job = first.task, first.attempt > 0
+        task, job, traced = first.task, first.attempt > 0, first.trace is not None
         for number, pending in enumerate(self._pending):
             call = pending.call
-            other = call.task != task or call.stream or call.post is not None or (call.attempt > 0) is not job
-            if number == most or other:
+            alike = call.task == task and (call.attempt > 0) is job and (call.trace is not None) is traced
+            if number == most or not alike or call.stream or call.post is not None:
                 return number
         return len(self._pending)
 

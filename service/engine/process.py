@@ -100,7 +100,7 @@ class PoolProcess:
         Raises whatever pickling raises; the call is not in the chunk then.
         """
         args: Any = call.args if call.post is None else (call.post, call.args)
-        self.requests.append((call.attempt, args) if call.attempt else args)
+        self.requests.append((call.attempt, call.trace, args) if call.is_accompanied else args)
         return self.requests.end
 
     def send(self, call: Call, count: int, deadline: float, *, slot: bool) -> None:
@@ -117,7 +117,7 @@ class PoolProcess:
             os.write(self._tickets_w, bytes(count))
         posted = call.post is not None
         header = child.CHUNK.pack(
-            self.number, count, self._renew, slot, call.stream, call.attempt > 0, posted
+            self.number, count, self._renew, slot, call.stream, call.is_accompanied, posted
         )
         self._work.send(header + call.task.encode())
         if self._renew:

@@ -10,6 +10,7 @@ from service.jobs.model import Job, State
 from service.telemetry.logs import get_logger, info_each
 from service.telemetry.metrics import jobs as metrics
 from service.telemetry.metrics.jobs import End
+from service.telemetry.tracing import trace_id
 
 _log = get_logger()
 
@@ -38,7 +39,8 @@ def tell_of_lost(taken: Iterable[tuple[Settlement, State | None]]) -> None:
 def named(job: Job) -> dict[str, Any]:
     """Return what a line of the log says of an attempt; a periodic task was asked for by no request."""
     request = {"request_id": job.request_id} if job.request_id else {}
-    return {"job": job.id, "task": job.task, "attempt": job.attempts, **request}
+    trace = {"trace_id": trace_id(job.trace)} if job.trace else {}
+    return {"job": job.id, "task": job.task, "attempt": job.attempts, **request, **trace}
 
 
 def _tell_of_ends(ends: Sequence[tuple[Settlement, str, State]]) -> None:

@@ -12,11 +12,12 @@ from service.errors import EverycoreError, NotSerializable, ResultNotJson, TaskF
 from service.jobs import arguments, plain
 from service.jobs.account import named
 from service.jobs.claims import Claim, Line, Settlement, given_back
-from service.jobs.model import Payload, State
+from service.jobs.model import Job, Payload, State
 from service.jobs.retries import Verdict, judge
 from service.tasks.contract import Contract
 from service.tasks.strict_json import dumps
 from service.telemetry.logs import get_logger
+from service.telemetry.tracing import Span, Tracer
 
 _log = get_logger()
 
@@ -31,7 +32,12 @@ class Attempt:
     """What a lane knows of a job that it runs."""
 
     def __init__(
-        self, claim: Claim, contract: Contract, write: Callable[[Line], None], timeout: float
+        self,
+        claim: Claim,
+        contract: Contract,
+        write: Callable[[Line], None],
+        timeout: float,
+        tracer: Tracer | None = None,
     ) -> None:
         """``write`` takes lines for the log; ``timeout`` is for a job that has none of its own."""
         self.job = claim.job
@@ -44,13 +50,24 @@ class Attempt:
         self._characters = 0
         self._dropped = 0
         self._args: dict[str, Any] = {}
+        self._span = None if tracer is None else _span(tracer, claim.job)
 
     def call(self, index: int) -> Call:
         """Return what the engine is to run; raises what ``arguments.read`` raises."""
         self._args = arguments.read(self._contract, self._claim.args)
         job = self.job
         request = job.request_id or job.id
-        return Call(job.task, self._args, index, request, self._timeout, attempt=job.attempts, skip=job.skip)
+        trace = None if self._span is None else self._span.context
+        return Call(
+            job.task,
+            self._args,
+            index,
+            request,
+            self._timeout,
+            attempt=job.attempts,
+            skip=job.skip,
+            trace=trace,
+        )
 
     def hear(self, event: Event) -> None:
         """Note what the task says."""
@@ -119,6 +136,13 @@ class Attempt:
         self._say("system", f"attempt {self.job.attempts} was given back: {why}")
         return given_back(self.job)
 
+    def end(self, settlement: Settlement) -> None:
+        """End its span: it has become of the job what ``settlement`` says."""
+        if self._span is not None:
+            error = "" if settlement.error is None else settlement.outcome
+            details = {"everycore.outcome": settlement.outcome, "everycore.job.state": settlement.state.value}
+            self._span.end(error=error, details=details)
+
     def _note(self, error: EverycoreError, verdict: Verdict) -> None:
         self._tell_what_was_dropped()
         detail = document_of(error)["detail"]
@@ -162,3 +186,17 @@ class Attempt:
         if not isinstance(found, str) or not found.isascii() or not found.isprintable():
             raise NotSerializable("result", f"TypeError: its media type is {found!r}")
         return found
+
+
+def _span(tracer: Tracer, job: Job) -> Span:
+    return tracer.begin(
+        f"job {job.task}",
+        "consumer",
+        job.trace,
+        details={
+            "everycore.task": job.task,
+            "everycore.job.id": job.id,
+            "everycore.job.attempt": job.attempts,
+            "everycore.request_id": job.request_id,
+        },
+    )

@@ -63,4 +63,5 @@ def _follow_up(row: Row, result: Payload | None) -> NewJob | None:
         owner=row["owner"],
         request_id=row["request_id"],
         parent=row["id"],
+        trace=None if row["trace"] is None else json.loads(row["trace"]),
     )

@@ -26,6 +26,7 @@ from service.jobs.model import State
 from service.jobs.news import News
 from service.tasks.contract import Contract
 from service.telemetry.logs import get_logger
+from service.telemetry.tracing import Tracer
 
 _log = get_logger()
 
@@ -49,14 +50,21 @@ class Lane:
     """Takes claims from the runner's thread, and tells it what becomes of them."""
 
     def __init__(
-        self, cpu: int, engine: Engine, contracts: Mapping[str, Contract], news: News, timeout: float
+        self,
+        cpu: int,
+        engine: Engine,
+        contracts: Mapping[str, Contract],
+        news: News,
+        timeout: float,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Start its thread; ``cpu`` is how many CPU slots its jobs take, ``timeout`` as for ``Attempt``."""
+        """Start its thread; ``cpu`` is how many CPU slots its jobs take, the rest as for ``Attempt``."""
         self.cpu = cpu
         self._engine = engine
         self._contracts = contracts
         self._news = news
         self._timeout = timeout
+        self._tracer = tracer
         self._inbox: queue.SimpleQueue[Sequence[Claim] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._hangup: socket.socket | None = None
@@ -73,7 +81,8 @@ class Lane:
         self._condemned, self._why = set(), "what it ran with was stopped"
         self._halted = False
         self._attempts = [
-            Attempt(claim, self._contracts[claim.job.task], self._news.put, self._timeout) for claim in claims
+            Attempt(claim, self._contracts[claim.job.task], self._news.put, self._timeout, self._tracer)
+            for claim in claims
         ]
         self._inbox.put(claims)
 
@@ -147,7 +156,7 @@ class Lane:
                 attempt = unsettled[outcome.index]
                 if outcome.timing.pid:
                     self._news.put(Ran(attempt.job.task, outcome.timing.run))
-                self._news.put(attempt.settle(outcome))
+                self._settle(attempt, attempt.settle(outcome))
                 del unsettled[outcome.index]
 
     def _settle_all(self, unsettled: dict[int, Attempt], settled: Callable[[Attempt], Settlement]) -> None:
@@ -159,7 +168,11 @@ class Lane:
                 _log.exception("a job could not be settled", **named(attempt.job))
                 error = document_of(TaskCrashed(os.getpid(), None))
                 settlement = Settlement(attempt.job, State.FAILED, crashed=1, error=error)
-            self._news.put(settlement)
+            self._settle(attempt, settlement)
+
+    def _settle(self, attempt: Attempt, settlement: Settlement) -> None:
+        attempt.end(settlement)
+        self._news.put(settlement)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[int]:

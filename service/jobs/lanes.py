@@ -13,6 +13,7 @@ from service.jobs.news import News
 from service.jobs.pace import Pace
 from service.settings import Settings
 from service.tasks.contract import Contract
+from service.telemetry.tracing import Tracer
 
 #: Seconds for which work waits for a slot that is free; then it stands in line for one like a request.
 PATIENCE = 1.0
@@ -24,7 +25,12 @@ class Lanes:
     """As many for jobs that compute as may take a CPU slot, and some for jobs that mostly wait."""
 
     def __init__(
-        self, engine: Engine, contracts: Mapping[str, Contract], settings: Settings, news: News
+        self,
+        engine: Engine,
+        contracts: Mapping[str, Contract],
+        settings: Settings,
+        news: News,
+        tracer: Tracer | None = None,
     ) -> None:
         """Start their threads."""
         # As many as its pool has processes for such calls: who was claimed should not have to wait.
@@ -32,7 +38,7 @@ class Lanes:
         waiting = max(1, processes - max(settings.job_slots, min(settings.cpu_slots, processes // 2)))
         numbers = {1: settings.job_slots, 0: waiting}
         self._all = {
-            cpu: [Lane(cpu, engine, contracts, news, settings.job_timeout) for _ in range(number)]
+            cpu: [Lane(cpu, engine, contracts, news, settings.job_timeout, tracer) for _ in range(number)]
             for cpu, number in numbers.items()
         }
         self._idle = {cpu: list(lanes) for cpu, lanes in self._all.items()}

@@ -77,6 +77,8 @@ class NewJob:
     batch: str | None = None
     #: Whether it goes on without items that a stage has no result for, if it is of a pipeline.
     skip: bool = False
+    #: The trace context that it was submitted in.
+    trace: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Job:
     cpu_seconds: float | None
     webhook: str | None
     skip: bool
+    trace: dict[str, str] | None
     #: ``{"done", "total", "note"}`` as the task said last; of a pipeline with ``stages``, too.
     progress: dict[str, Any] | None = field(default=None)
     #: The problem document of the last attempt that went wrong.
@@ -124,7 +127,7 @@ class Job:
         values["state"] = State(values["state"])
         for name in ("cancel_requested", "skip"):
             values[name] = bool(values[name])
-        for name in ("progress", "error"):
+        for name in ("progress", "error", "trace"):
             values[name] = None if values[name] is None else json.loads(values[name])
         return cls(**values)
 

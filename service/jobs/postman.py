@@ -9,6 +9,7 @@ A message may arrive more than once, and two of one job in any order: each has a
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -28,12 +29,15 @@ from service.settings import Settings
 from service.tasks.strict_json import dumps, with_encoded
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import jobs as metrics
+from service.telemetry.tracing import Span, Tracer, Value, trace_id
 
 _log = get_logger()
 
 #: Seconds before the second attempt; each further one waits three times as long: about ten hours in all.
 FIRST_DELAY = 5.0
 MAX_ATTEMPTS = 10
+#: From here on a status tells of a failure.
+_FAILED = 400
 #: Status by which a receiver says that it wants no more of this: 410 Gone.
 GONE = 410
 #: Seconds that one attempt may take, and after which a delivery is claimed again whatever became of it.
@@ -56,11 +60,14 @@ MAX_RESULT = 64 * 1024
 class Postman:
     """Runs until it is closed."""
 
-    def __init__(self, database: Database, claims: Claims, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, claims: Claims, settings: Settings, tracer: Tracer | None = None
+    ) -> None:
         """Start nothing yet; ``claims`` are those of the runner. Without a secret every delivery fails."""
         self._database = database
         self._store = Store(database)
         self._claims = claims
+        self._tracer = tracer
         secret = settings.webhook_secret
         self._secret = None if secret is None else secret.get_secret_value()
         self._allowed = parse_allowed(settings.webhook_allow)
@@ -153,7 +160,21 @@ class Postman:
             raise Undelivered("SERVICE_WEBHOOK_SECRET is not set where the runner runs")
         body = self._body(row)
         headers = sign(self._secret, row["id"], int(time.time()), body) | {"Content-Type": JSON}
-        return post(row["url"], body, headers, allowed=self._allowed, timeout=TIMEOUT)
+        span = None if self._tracer is None else _span(self._tracer, row)
+        if span is not None:
+            headers |= span.context
+        status, error = 0, ""
+        try:
+            status = post(row["url"], body, headers, allowed=self._allowed, timeout=TIMEOUT)
+            error = "" if status < _FAILED else str(status)
+        except Undelivered as undelivered:
+            error = type(undelivered.__cause__ or undelivered).__name__
+            raise
+        finally:
+            if span is not None:
+                answer = {"http.response.status_code": status} if status else {}
+                span.end(error=error, details={**answer, **({"error.type": error} if error else {})})
+        return status
 
     def _body(self, row: Row) -> bytes:
         job = self._store.get(row["job"])
@@ -205,6 +226,17 @@ class Postman:
             metrics.delivery_tried(_OUTCOMES[state])
 
 
+def _span(tracer: Tracer, row: Row) -> Span:
+    above = None if row["trace"] is None else json.loads(row["trace"])
+    details: dict[str, Value] = {
+        "http.request.method": "POST",
+        "server.address": row["host"],
+        "everycore.job.id": row["job"],
+    }
+    return tracer.begin("POST", "client", above, details=details)
+
+
 def _named(row: Row) -> dict[str, Any]:
     request = {"request_id": row["request_id"]} if row["request_id"] else {}
-    return {"job": row["job"], **request}
+    trace = {"trace_id": trace_id(json.loads(row["trace"]))} if row["trace"] else {}
+    return {"job": row["job"], **request, **trace}

@@ -26,15 +26,15 @@ INSERT INTO batches (id, owner, total, created_at) VALUES (:id, :owner, :total, 
 
 -- name: add_job
 INSERT INTO jobs (id, task, owner, request_id, batch, parent, priority, cpu, timeout, run_at, ready, expires_at,
-    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip)
+    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip, trace)
 VALUES (:id, :task, :owner, :request_id, :batch, :parent, :priority, :cpu, :timeout, :run_at, :ready, :expires_at,
-    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip)
+    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip, :trace)
 
 -- name: add_job_once
 INSERT INTO jobs (id, task, owner, request_id, batch, parent, priority, cpu, timeout, run_at, ready, expires_at,
-    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip)
+    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip, trace)
 VALUES (:id, :task, :owner, :request_id, :batch, :parent, :priority, :cpu, :timeout, :run_at, :ready, :expires_at,
-    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip)
+    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip, :trace)
 ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id
 
@@ -263,7 +263,8 @@ WHERE id IN (
     SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now AND host NOT IN (:busy*)
     ORDER BY next_at LIMIT 1 /*lock*/
 )
-RETURNING *, (SELECT request_id FROM jobs WHERE jobs.id = deliveries.job) AS request_id
+RETURNING *, (SELECT request_id FROM jobs WHERE jobs.id = deliveries.job) AS request_id,
+    (SELECT trace FROM jobs WHERE jobs.id = deliveries.job) AS trace
 
 -- name: settle_delivery
 UPDATE deliveries SET state = :state, next_at = :next_at, status = :status, error = :error,

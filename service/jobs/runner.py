@@ -34,6 +34,7 @@ from service.jobs.postman import Postman
 from service.settings import Settings
 from service.tasks.contract import Contract
 from service.telemetry.logs import get_logger
+from service.telemetry.tracing import Tracer
 
 _log = get_logger()
 
@@ -55,16 +56,21 @@ class Runner:
     """Runs jobs until it is told to stop; everything here happens in one thread."""
 
     def __init__(
-        self, database: Database, engine: Engine, contracts: Mapping[str, Contract], settings: Settings
+        self,
+        database: Database,
+        engine: Engine,
+        contracts: Mapping[str, Contract],
+        settings: Settings,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Start nothing yet but the lanes, which wait."""
+        """Start nothing yet but the lanes, which wait. With a ``tracer`` each attempt is a span."""
         self._settings = settings
         self._database = database
         self._news = News()
-        self._lanes = Lanes(engine, contracts, settings, self._news)
+        self._lanes = Lanes(engine, contracts, settings, self._news, tracer)
         self._claims = Claims(database, sorted(contracts))
         self._keeper = Keeper(database, self._claims, self._news, settings)
-        self._postman = Postman(database, self._claims, settings)
+        self._postman = Postman(database, self._claims, settings, tracer)
         self._pending = Pending()
         self._listener: Listener | None = None
         # Whether the bell has rung since the last step.

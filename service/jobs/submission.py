@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ def _row(job: NewJob, identity: str, now: float, batch: str | None) -> Mapping[s
         "fingerprint": job.fingerprint,
         "webhook": job.webhook,
         "skip": int(job.skip),
+        "trace": None if job.trace is None else json.dumps(dict(job.trace)),
     }
 
 

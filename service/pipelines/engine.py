@@ -67,6 +67,10 @@ class PipelineEngine:
         """Whether it takes no more work."""
         return self._inner.closed
 
+    def warm(self) -> None:
+        """Load what tasks share, if anything, now and whenever it is lost, so that calls need not wait."""
+        self._inner.warm()
+
     def close(self) -> None:
         """Stop everything and free every process; a second call does nothing."""
         self._inner.close()

@@ -81,6 +81,7 @@ class PipelineRun(Iterator[Item | Skipped]):
         skip: bool = False,
         request_id: str = "",
         attempt: int = 0,
+        trace: Mapping[str, str] | None = None,
         on_event: OnEvent | None = None,
         hangup_fd: int | None = None,
         clock: Clock | None = None,
@@ -88,8 +89,9 @@ class PipelineRun(Iterator[Item | Skipped]):
         """Start nothing before the first item is asked for; ``args`` fit the producer.
 
         ``deadline`` is a ``time.monotonic()`` time. With ``skip`` an item whose stage raises, crashes or
-        passes its limit is left out. ``attempt`` is of the job that this is, if it is one; ``on_event`` hears
-        what its processes print. ``hangup_fd`` as for ``Engine.run``. ``clock`` is looked at while it waits.
+        passes its limit is left out. ``attempt`` is of the job that this is, if it is one, and ``trace`` the
+        context it belongs to; ``on_event`` hears what its processes print. ``hangup_fd`` as for
+        ``Engine.run``. ``clock`` is looked at while it waits.
 
         Iterating raises ``StageFailed``, ``DeadlineExceeded`` and what ``Engine.run`` says. Raises
         ``EngineUnavailable`` when there are no descriptors to be had, and ``Stopping``.
@@ -118,6 +120,7 @@ class PipelineRun(Iterator[Item | Skipped]):
                 deadline=deadline,
                 request_id=request_id,
                 attempt=attempt,
+                trace=trace,
             )
             self._to_start = deque(range(len(self._wiring.positions)))
             news = self._wiring.results.fileno()

@@ -73,6 +73,7 @@ class PipelineCall:
                 skip=call.skip,
                 request_id=call.request_id,
                 attempt=call.attempt,
+                trace=call.trace,
                 on_event=self._pass_on,
                 hangup_fd=hangup_fd,
                 clock=clock,

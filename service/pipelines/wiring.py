@@ -66,6 +66,7 @@ class Wiring:
         deadline: float,
         request_id: str,
         attempt: int,
+        trace: Mapping[str, str] | None,
     ) -> Call:
         """Return what the engine is to run for a row; ``args`` are the producer's."""
         at = self.positions[row]
@@ -83,6 +84,7 @@ class Wiring:
             attempt=attempt,
             post=post,
             fds=tuple(fds),
+            trace=trace,
         )
 
     @property

@@ -7,6 +7,7 @@ log("read", n, "rows")     writes a line to the log of the job that the task run
 Pipeline("name", f, g, h)  registers functions that pass items on, each in processes of its own
 Stage(g, processes=4)      one of these functions, with options
 attempt()                  how many times that job has been started
+trace_headers()            makes what a task asks of other services part of its trace
 FinishedJob                what a task gets that is called when a job has ended
 raise InvalidInput(...)    the input is bad, not the task: the client gets 422, not 500
 
@@ -23,6 +24,7 @@ from service.tasks.pipelines import Pipeline, Stage
 from service.tasks.progress import progress
 from service.tasks.registry import task
 from service.tasks.resources import resource
+from service.tasks.trace import trace_headers
 
 __all__ = [
     "FinishedJob",
@@ -34,4 +36,5 @@ __all__ = [
     "progress",
     "resource",
     "task",
+    "trace_headers",
 ]

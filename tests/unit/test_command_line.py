@@ -229,3 +229,19 @@ def test_check_does_not_show_where_jobs_are_kept_and_what_webhooks_are_signed_wi
     assert rows["SERVICE_DATABASE_URL"] == rows["SERVICE_WEBHOOK_SECRET"] == ["(hidden)", "environment"]
     assert (result.returncode, result.stderr) == (0, "")
     assert "sesame" not in result.stdout
+
+
+def test_spans_need_opentelemetry_and_a_url(service, tmp_path):
+    address = "http://127.0.0.1:4318/v1/traces"
+    assert service("check", SERVICE_TRACES_ENDPOINT=address).returncode == 0
+    wrong = service("check", SERVICE_TRACES_ENDPOINT="collector:4318")
+    assert (wrong.returncode, "such as http://collector:4318/v1/traces" in wrong.stderr) == (2, True)
+
+    # As where it is not installed.
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").touch()
+
+    lacking = service("check", SERVICE_TRACES_ENDPOINT=address)
+    assert (lacking.returncode, "make tracing" in lacking.stderr) == (2, True)
+    assert "Traceback" not in lacking.stderr
+    assert service("check").returncode == 0

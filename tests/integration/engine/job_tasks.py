@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from service.tasks import attempt, log, progress, task
+from service.tasks import attempt, log, progress, task, trace_headers
 
 
 @task()
@@ -28,6 +28,17 @@ def say_on_both() -> None:
     print("two", file=sys.stderr)
     log("three", 3, sep="=")
     print("four", end="")
+
+
+@task()
+def tell_trace() -> tuple[dict[str, str], int]:
+    return trace_headers(), attempt()
+
+
+@task()
+def yield_traces(n: int) -> Iterator[dict[str, str]]:
+    for _ in range(n):
+        yield trace_headers()
 
 
 @task()

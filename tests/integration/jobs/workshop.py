@@ -10,7 +10,9 @@ from typing import Any
 import psutil
 
 from service import work
+from service.engine.base import Engine
 from service.engine.local import LocalEngine
+from service.engine.traced import TracedEngine
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
 from service.jobs.model import Job, NewJob, Payload, State
@@ -20,6 +22,7 @@ from service.jobs.terms import terms_of
 from service.settings import Settings
 from service.tasks import contract, registry
 from service.tasks.strict_json import dumps, loads
+from service.telemetry.tracing import Tracer
 
 TASKS = "tests.integration.jobs.job_tasks"
 MODULES = (TASKS, "tests.integration.jobs.job_pipelines")
@@ -47,7 +50,9 @@ class Workshop:
         return job.id
 
     @contextlib.contextmanager
-    def runner(self, database: Database | None = None, **settings: Any) -> Iterator[Runner]:
+    def runner(
+        self, database: Database | None = None, tracer: Tracer | None = None, **settings: Any
+    ) -> Iterator[Runner]:
         """Run jobs for as long as the block lasts."""
         given: dict[str, Any] = {
             "task_modules": MODULES,
@@ -59,7 +64,8 @@ class Workshop:
         engine = LocalEngine.of(known, queue_timeout=1e6)
         contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
         database = database or self.database()
-        runner = Runner(database, work.with_pipelines(engine, known), contracts, known)
+        traced: Engine = engine if tracer is None else TracedEngine(engine, tracer)
+        runner = Runner(database, work.with_pipelines(traced, known), contracts, known, tracer)
         thread = threading.Thread(target=runner.run)
         thread.start()
         try:
