@@ -81,6 +81,7 @@ def main(
     var/loadtest/. The status is 1 when an objective of loadtests/slo.toml was missed.
     """
     users = load_shapes.full_load(users_per_core, cores)
+    told = capacity is not None
     before = http_capacity.cores_worth()
     with limited(MARGIN + int(seconds)), contextlib.ExitStack() as stack:
         url = host.rstrip("/") if host else stack.enter_context(load_run.served()).url
@@ -106,7 +107,9 @@ def main(
     for path in (*outcome.over_time, *outcome.by_load, *files):
         click.echo(f"written: {path}")
     if publish:
-        _publish(outcome, capacity, judged, load_publish.origin("loadtest", outcome.heading, worth, host))
+        origin = load_publish.origin("loadtest", outcome.heading, worth, host)
+        full = f"100 % are {capacity:.1f} tasks/s, {'as told' if told else 'measured right before'}."
+        _publish(outcome, [origin, full], judged)
     sys.exit(status)
 
 
@@ -135,13 +138,12 @@ def _rows(steps: Sequence[Step], pace: float, capacity: float) -> list[list[str]
     return rows
 
 
-def _publish(outcome: Outcome, capacity: float, judged: str, origin: str) -> None:
+def _publish(outcome: Outcome, heading: Sequence[str], judged: str) -> None:
     shown = [path for path in outcome.by_load if path.suffix == ".svg"]
     if not shown:
         raise LoadTestFailed("a run without steps has nothing to publish")
     lines = [
-        origin,
-        f"100 % are {capacity:.1f} tasks/s, measured right before.",
+        *heading,
         "",
         f"![Throughput and latency against offered load]({shown[0].name})",
         "",

@@ -61,8 +61,8 @@ def test_pictures_are_put_beside_the_page(page, tmp_path):
 
 
 def test_a_part_that_is_not_there_is_named(page):
-    with pytest.raises(NoSuchPart, match="'soak'"):
-        load_publish.publish("soak", ["new"], [], page)
+    with pytest.raises(NoSuchPart, match="'none'"):
+        load_publish.publish("none", ["new"], [], page)
 
 
 def test_a_table_has_a_head():
