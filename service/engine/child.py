@@ -34,12 +34,13 @@ from service.engine.items import MAX_MESSAGE, ItemSender, Unsendable
 from service.engine.slots import Holder
 from service.engine.transport import Arena
 from service.tasks import registry
+from service.tasks.job import current_call
 from service.tasks.progress import emitter
 from service.telemetry.tracing import current
 
 #: Header of a chunk: its number, number of calls, whether new arenas follow, whether it holds a slot,
 #: whether items are wanted one by one, whether the calls are accompanied, whether it is a post of a pipeline,
-#: whose descriptors follow. The name of the task comes behind it.
+#: whose descriptors follow. The name of the task comes behind it and, after a zero, the id of the request.
 CHUNK = struct.Struct("<II?????")
 #: End of a chunk: kind, number of calls begun, whether views of the arguments are still in use.
 DONE = struct.Struct("<cI?")
@@ -63,12 +64,23 @@ class Endpoints(NamedTuple):
     bell: int
 
 
-def main(endpoints: Endpoints, lifeline_fd: int, memory_limit: int | None, cpu_slots: int) -> None:
-    """Serve chunks until the owner closes the work socket; never returns."""
+class Limits(NamedTuple):
+    """What a pool process may take."""
+
+    #: In bytes, beyond what it starts with.
+    memory: int | None
+    cpu_slots: int
+
+
+def main(endpoints: Endpoints, lifeline_fd: int, limits: Limits, *, json_lines: bool) -> None:
+    """Serve chunks until the owner closes the work socket; never returns.
+
+    ``json_lines`` says what form the lines of the log have.
+    """
     code = 1
     try:
-        _settle(lifeline_fd, memory_limit)
-        Server(endpoints, cpu_slots).serve()
+        _settle(lifeline_fd, limits.memory)
+        Server(endpoints, limits.cpu_slots, json_lines=json_lines).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may reach the fork server's code below this frame
         traceback.print_exc()
@@ -119,8 +131,9 @@ def _data_bytes() -> int:
 class Server:
     """Runs chunk after chunk."""
 
-    def __init__(self, endpoints: Endpoints, cpu_slots: int) -> None:
+    def __init__(self, endpoints: Endpoints, cpu_slots: int, *, json_lines: bool) -> None:
         """Take hold of the endpoints."""
+        self._json_lines = json_lines
         self._work = socket.socket(fileno=endpoints.work)
         self._tickets = endpoints.tickets
         self._requests = Arena(endpoints.requests)
@@ -143,7 +156,10 @@ class Server:
                 self._renew_arenas()
             self._post_fds = self._receive_fds() if posted else None
             self._stream = ItemSender(self._work, self._slot if slot else None) if stream else None
-            begun = self._run_chunk(number, count, message[CHUNK.size :].decode())
+            task, _, request = message[CHUNK.size :].decode().partition("\0")
+            if self._json_lines:
+                current_call.set({"task": task, "request_id": request})
+            begun = self._run_chunk(number, count, task)
             for fd in self._post_fds or ():
                 os.close(fd)
             if slot:

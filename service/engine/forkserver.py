@@ -67,20 +67,21 @@ def main() -> None:
     # Frozen objects are left alone by the collector, so that its marks do not unshare their pages.
     gc.freeze()
     control.send(b"{}")
-    ForkServer(control, lifeline_fd, setup["memory_limit"], setup["cpu_slots"]).serve()
+    limits = child.Limits(setup["memory_limit"], setup["cpu_slots"])
+    ForkServer(control, lifeline_fd, limits, json_lines=setup["json_lines"]).serve()
 
 
 class ForkServer:
     """Forks on request, and reaps."""
 
     def __init__(
-        self, control: socket.socket, lifeline_fd: int, memory_limit: int | None, cpu_slots: int
+        self, control: socket.socket, lifeline_fd: int, limits: child.Limits, *, json_lines: bool
     ) -> None:
         """Serve ``control``; children arm ``lifeline_fd``."""
         self._control = control
         self._lifeline_fd = lifeline_fd
-        self._memory_limit = memory_limit
-        self._cpu_slots = cpu_slots
+        self._limits = limits
+        self._json_lines = json_lines
         #: pid -> write end of its status pipe
         self._statuses: dict[int, int] = {}
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -137,7 +138,7 @@ class ForkServer:
         self._control.close()
         for fd in (status, self._wake_r, self._wake_w, *self._statuses.values()):
             os.close(fd)
-        child.main(child.Endpoints(*endpoints), self._lifeline_fd, self._memory_limit, self._cpu_slots)
+        child.main(child.Endpoints(*endpoints), self._lifeline_fd, self._limits, json_lines=self._json_lines)
 
     def _reap(self) -> None:
         while (pid := _dead_child()) is not None:

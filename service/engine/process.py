@@ -119,7 +119,7 @@ class PoolProcess:
         header = child.CHUNK.pack(
             self.number, count, self._renew, slot, call.stream, call.is_accompanied, posted
         )
-        self._work.send(header + call.task.encode())
+        self._work.send(header + f"{call.task}\0{call.request_id}".encode())
         if self._renew:
             socket.send_fds(self._work, [b"arenas"], [self.requests.fd, self.responses.fd])
             self._renew = False

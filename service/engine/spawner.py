@@ -17,6 +17,7 @@ from pathlib import Path
 import service
 from service.engine import forkserver, lifeline
 from service.errors import ConfigurationError, EngineUnavailable
+from service.telemetry import logs
 from service.telemetry.metrics.directory import VARIABLE
 
 #: Longest wait that a lock or a poll takes, in seconds.
@@ -48,7 +49,12 @@ class Spawner:
 
     def __init__(self, modules: Sequence[str], memory_limit: int | None, cpu_slots: int) -> None:
         """Serve processes that know the tasks of ``modules``; starts nothing yet."""
-        self._setup = {"modules": list(modules), "memory_limit": memory_limit, "cpu_slots": cpu_slots}
+        self._setup = {
+            "modules": list(modules),
+            "memory_limit": memory_limit,
+            "cpu_slots": cpu_slots,
+            "json_lines": logs.writes_json(),
+        }
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None

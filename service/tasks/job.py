@@ -1,19 +1,29 @@
-"""What a task sees of the job that it runs in: which attempt it is, and a log of its own."""
+"""What a task sees of the job that it runs in: which attempt it is, and a log of its own.
+
+log("read", 3) ─┬─ in a job ─────> a line of the job's log
+                ├─ in a request ─> a line of the service's log, with the id of the request
+                └─ elsewhere ────> standard output
+"""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 from service.tasks.progress import emitter
+from service.telemetry import tracing
 
 #: Longest line of a log, in characters; what is longer makes several.
 MAX_LINE = 8192
 
 #: Number of the attempt that runs; 0 outside of a job.
 current_attempt: ContextVar[int] = ContextVar("current_attempt", default=0)
+#: What lines of the service's log say of the call; ``None`` outside of one, and where they are not JSON.
+current_call: ContextVar[Mapping[str, str] | None] = ContextVar("current_call", default=None)
 
 
 def attempt() -> int:
@@ -22,14 +32,33 @@ def attempt() -> int:
 
 
 def log(*values: object, sep: str = " ") -> None:
-    """Write a line to the job's log; outside of a job, to the standard output of the service."""
+    """Write a line to the job's log; outside of a job, to the log of the service."""
     text = sep.join(map(str, values))
     emit = emitter.get()
     if emit is None or not current_attempt.get():
-        sys.stdout.write(f"{text}\n")
+        _say(text)
         return
     for line in sendable(text).split("\n"):
         send_line(emit, "log", line)
+
+
+def _say(text: str) -> None:
+    call = current_call.get()
+    if call is None:
+        sys.stdout.write(f"{text}\n")
+        return
+    trace = tracing.current.get()
+    line = {
+        "line": text,
+        **call,
+        **({} if trace is None else {"trace_id": tracing.trace_id(trace)}),
+        "event": "task log",
+        "level": "info",
+        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    # At once, and in one piece: others write there, too.
+    sys.stdout.write(f"{json.dumps(line)}\n")
+    sys.stdout.flush()
 
 
 def send_line(emit: Callable[[str, Any], None], stream: str, line: str) -> None:

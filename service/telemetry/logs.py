@@ -51,6 +51,11 @@ def get_logger(**values: Any) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(**values))
 
 
+def writes_json() -> bool:
+    """Tell whether the lines of this process are JSON."""
+    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+
+
 def info_each(event: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Log one event many times, at a third of the cost of one by one."""
     log = get_logger()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from service.tasks import attempt, log
-from service.tasks.job import MAX_LINE, current_attempt
+from service.tasks.job import MAX_LINE, current_attempt, current_call
 from service.tasks.progress import emitter
+from service.telemetry.tracing import current
 
 
 @pytest.fixture
@@ -84,3 +87,28 @@ def test_a_job_knows_its_attempt(third_attempt: list[tuple[str, Any]]) -> None:
 
 def test_everything_else_is_a_first_attempt(heard: list[tuple[str, Any]]) -> None:
     assert attempt() == 1
+
+
+def test_in_a_call_of_a_request_it_is_a_line_of_the_services_log(
+    heard: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = current_call.set({"task": "mine", "request_id": "order-7"})
+    trace = current.set({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+    try:
+        log("two\nlines", 5, "\ud800")
+    finally:
+        current.reset(trace)
+        current_call.reset(token)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert datetime.fromisoformat(told.pop("timestamp")).utcoffset() == timedelta(0)
+    assert told == {
+        "line": "two\nlines 5 \ud800",
+        "task": "mine",
+        "request_id": "order-7",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "event": "task log",
+        "level": "info",
+    }
+    assert heard == []
