@@ -186,7 +186,7 @@ class Engine(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether a call need not wait for what tasks share to be loaded."""
+        """Whether a call need not wait for the tasks, and what they share, to be loaded."""
         ...
 
     @property
@@ -195,7 +195,7 @@ class Engine(Protocol):
         ...
 
     def warm(self) -> None:
-        """Load what tasks share, if anything, now and whenever it is lost, so that calls need not wait."""
+        """Load the tasks and what they share, now and whenever they are lost, so that calls need not wait."""
         ...
 
     def close(self) -> None:

@@ -110,14 +110,17 @@ class LocalEngine:
         return run.outcomes()
 
     def warm(self) -> None:
-        """Load what tasks share, if anything, now and whenever it is lost, so that calls need not wait."""
-        if resources.count():
-            self._ensure_pool().keep_warm()
+        """Load the tasks and what they share, now and whenever they are lost, so that calls need not wait.
+
+        A call finds the code that was there when this worker was started, not what replaced it since.
+        """
+        self._ensure_pool().keep_warm()
 
     @property
     def ready(self) -> bool:
-        """Whether a call need not wait for what tasks share."""
-        return not resources.count() or (self._pool is not None and self._pool.ready)
+        """Whether a call need not wait for the tasks, and what they share, to be loaded."""
+        pool = self._pool
+        return pool.ready if pool is not None else not resources.count()
 
     @property
     def backlog(self) -> float:

@@ -265,13 +265,13 @@ class Pool:
         return process
 
     def keep_warm(self) -> None:
-        """From now on, load what the tasks share whenever it is not there."""
+        """From now on, load the tasks and what they share whenever they are not there."""
         self._warmer = Warmer(self._spawner, self._closed)
         self._warmer.see_to_it()
 
     @property
     def ready(self) -> bool:
-        """Whether a call need not wait for what the tasks share."""
+        """Whether a call need not wait for the tasks, and what they share, to be loaded."""
         return self._spawner.ready
 
     def check_open(self) -> None:

@@ -25,6 +25,8 @@ MAX_WAIT = 86_400.0
 
 #: Seconds after which a fork server that does not answer is taken for stuck.
 STUCK = 1.0
+#: Seconds between two looks whether one that still loads is there to be ended.
+LOOK_AGAIN = 0.02
 
 #: One thread a process for the numeric libraries: the pool has one process a core already.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -173,10 +175,10 @@ class Spawner:
     def close(self) -> None:
         """Stop the fork server; every process still there dies with it."""
         self._closed = True
-        # Somebody may be waiting for a fork server that is stuck.
-        if not self._lock.acquire(timeout=1) and (server := self._server) is not None:
-            server.kill()
-            self._lock.acquire()
+        # Somebody may be waiting for a fork server that is stuck, or that loads what nobody needs any more.
+        while not self._lock.acquire(timeout=STUCK if self._ready else LOOK_AGAIN):
+            if (server := self._server) is not None:
+                server.kill()
         self._stop()
         self.let_go()
         self._lock.release()

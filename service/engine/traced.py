@@ -60,7 +60,7 @@ class TracedEngine:
 
     @property
     def ready(self) -> bool:
-        """Whether a call need not wait for what tasks share to be loaded."""
+        """Whether a call need not wait for the tasks, and what they share, to be loaded."""
         return self._inner.ready
 
     @property
@@ -69,7 +69,7 @@ class TracedEngine:
         return self._inner.closed
 
     def warm(self) -> None:
-        """Load what tasks share, if anything, now and whenever it is lost, so that calls need not wait."""
+        """Load the tasks and what they share, now and whenever they are lost, so that calls need not wait."""
         self._inner.warm()
 
     def close(self) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from service.engine import spawner
 from service.engine.base import Call
 from service.errors import Cancelled, ConfigurationError, Stopping
+from tests.integration.engine.conftest import TASKS
 
 ROOT = Path(__file__).resolve().parents[3]
 OWNER = Path(__file__).with_name("owner.py")
@@ -178,6 +180,36 @@ def test_a_module_that_fails_in_the_fork_server_is_an_error_of_the_caller(make_e
             run.result("echo", value=1)
     finally:
         sys.path.remove(str(tmp_path))
+
+
+def test_its_fork_server_can_be_there_before_the_first_call(make_engine, run_on, tmp_path, monkeypatch):
+    (tmp_path / "early_tasks.py").write_text("from service.tasks import task\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    engine = make_engine(modules=[TASKS, "early_tasks"])
+    assert engine.ready, "nobody has asked for more"
+
+    engine.warm()
+
+    assert not engine.ready
+    wait_until(lambda: engine.ready)
+    assert not pool_processes()
+    (tmp_path / "early_tasks.py").write_text("import nowhere_to_be_found\n")
+    assert run_on(engine).result("echo", value=1) == 1, "with what there was at the start"
+
+
+def test_a_fork_server_that_has_not_loaded_everything_holds_up_no_end(make_engine, tmp_path, monkeypatch):
+    endless = "import pathlib, time\npathlib.Path(__file__).with_name('reached').touch()\ntime.sleep(1000)\n"
+    (tmp_path / "endless_tasks.py").write_text(endless)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    engine = make_engine(modules=["endless_tasks"])
+    engine.warm()
+    wait_until((tmp_path / "reached").exists)
+
+    began = time.monotonic()
+    engine.close()
+
+    assert time.monotonic() - began < spawner.STUCK
+    assert not below(os.getpid())
 
 
 @pytest.mark.timeout(240)
