@@ -9,7 +9,7 @@ import typing
 import click
 from pydantic import ByteSize
 
-from service import environment, work
+from service import children, environment, work
 from service import settings as configuration
 from service.cli.advise.command import advise
 from service.cli.console import explained, print_table
@@ -66,6 +66,7 @@ def check() -> None:
     Each line has the variable, its value and where that comes from: environment, .env or default.
     Exits with 2 when something is wrong.
     """
+    children.hang_on_parent()
     with explained():
         settings = _load()
         resources.load_all()

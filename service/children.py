@@ -1,6 +1,6 @@
 """Children of ``serve``: none outlives it, and none is ended by a signal that it can't handle yet.
 
-What each does at its beginning, Gunicorn's master and the runners, stands here too.
+What each does at its beginning, Gunicorn's master, the runners and the check, stands here too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUICK = (signal.SIGINT, signal.SIGQUIT)
 PASSED_ON = (signal.SIGTERM, *QUICK, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
 
 
-def start(module: Sequence[str], lifeline_fd: int) -> subprocess.Popen[bytes]:
+def start(module: Sequence[str], lifeline_fd: int, stdout: int | None = None) -> subprocess.Popen[bytes]:
     """Start ``python -m`` with a module and its arguments; it hangs on the pipe ``lifeline_fd``."""
     # It unblocks them when it handles them; before that they would kill it, with a traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
@@ -36,6 +36,7 @@ def start(module: Sequence[str], lifeline_fd: int) -> subprocess.Popen[bytes]:
             env={**dict.fromkeys(ONE_THREAD, "1"), **os.environ, LIFELINE_VARIABLE: str(lifeline_fd)},
             pass_fds=[lifeline_fd],
             start_new_session=True,
+            stdout=stdout,
         )
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)

@@ -46,6 +46,9 @@ class Supervisor:
         self._log = logs.get_logger(pid=os.getpid())
         self._signals, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._kill_at: float | None = None
+        #: What looks whether a reload will do, and when it has taken too long.
+        self._check: subprocess.Popen[bytes] | None = None
+        self._check_until = 0.0
         #: Signals by which Gunicorn was told to stop.
         self._told: set[int] = set()
         # A terminal that is closed says SIGHUP too, and means "stop"; a service manager means "reload".
@@ -57,6 +60,7 @@ class Supervisor:
         try:
             return self._serve()
         finally:
+            self._end_check()
             self._metrics.remove()
 
     def _serve(self) -> int:
@@ -65,14 +69,16 @@ class Supervisor:
             signal.signal(signum, lambda *_: None)  # a handler, however empty, makes the wake-up byte
         # A signal that comes to another thread, and NumPy may have started some, wakes no wait but this one.
         signal.set_wakeup_fd(self._wakeup)
-        read_end, self._lifeline = lifeline.pipe()
-        server = children.start(SERVER, read_end)
-        runners = Runners(self._settings.runners, read_end)
+        self._read_end, self._lifeline = lifeline.pipe()
+        server = children.start(SERVER, self._read_end)
+        runners = Runners(self._settings.runners, self._read_end)
         while (status := server.poll()) is None or runners.alive:
             if status is not None and not runners.stopping:
                 # Without Gunicorn there is no service to be part of.
+                self._end_check()
                 runners.stop(signal.SIGTERM)
                 self._kill_at = time.monotonic() + self._settings.job_grace + MARGIN
+            self._mind_check(server, runners)
             wake_at = runners.look_after()
             self._handle(self._next_signal(wake_at), server, runners)
         if -status in self._told:
@@ -81,7 +87,8 @@ class Supervisor:
 
     def _next_signal(self, wake_at: float | None) -> signal.Signals | None:
         """Wait for a signal, SIGCHLD included; return ``None`` when it is time to do something unasked."""
-        times = [at for at in (self._kill_at, wake_at) if at is not None]
+        check_until = None if self._check is None else self._check_until
+        times = [at for at in (self._kill_at, wake_at, check_until) if at is not None]
         timeout = max(0.0, min(times) - time.monotonic()) if times else None
         ready, _, _ = select.select([self._signals], [], [], timeout)
         return signal.Signals(os.read(self._signals, 1)[0]) if ready else None
@@ -100,22 +107,47 @@ class Supervisor:
         elif signum in QUICK or signum == signal.SIGTERM:
             self._stop(signum, server, runners)
         elif signum == signal.SIGHUP:
-            self._reload(server, runners)
+            self._begin_check()
         elif signum in PASSED_ON:
             server.send_signal(signum)
 
     def _is_time_to_kill(self) -> bool:
         return self._kill_at is not None and time.monotonic() >= self._kill_at
 
-    def _reload(self, server: subprocess.Popen[bytes], runners: Runners) -> None:
-        if not self._configuration_holds():
-            self._log.error("reload refused")
+    # A reload. A fresh process looks first: Gunicorn would end at a mistake, and the service with it.
+
+    def _begin_check(self) -> None:
+        # One that is under way may have read what has changed since.
+        self._end_check()
+        try:
+            self._check = children.start(("service", "check"), self._read_end, subprocess.DEVNULL)
+        except OSError as error:  # there may be no more processes now
+            self._log.error("reload refused", error=str(error))
+        self._check_until = time.monotonic() + self._settings.graceful_timeout
+
+    def _mind_check(self, server: subprocess.Popen[bytes], runners: Runners) -> None:
+        if self._check is None:
             return
-        self._settings = configuration.load()
-        server.send_signal(signal.SIGHUP)
-        runners.renew(self._settings.runners)
+        if (status := self._check.poll()) == 0:
+            self._check = None
+            self._settings = configuration.load()
+            server.send_signal(signal.SIGHUP)
+            runners.renew(self._settings.runners)
+        elif status is not None:
+            self._check = None
+            self._log.error("reload refused", error="the check of the configuration failed")
+        elif time.monotonic() >= self._check_until:
+            self._end_check()
+            self._log.error("reload refused", error="the check of the configuration took too long")
+
+    def _end_check(self) -> None:
+        if self._check is not None:
+            self._check.kill()
+            self._check.wait()
+            self._check = None
 
     def _stop(self, signum: signal.Signals, server: subprocess.Popen[bytes], runners: Runners) -> None:
+        self._end_check()
         self._told.add(signum)
         server.send_signal(signum)
         runners.stop(signal.SIGINT if signum in QUICK else signal.SIGTERM)
@@ -123,13 +155,3 @@ class Supervisor:
         latest = time.monotonic() + (QUICK_STOP if signum in QUICK else longest)
         # A second SIGTERM does not prolong the stop.
         self._kill_at = latest if self._kill_at is None else min(self._kill_at, latest)
-
-    def _configuration_holds(self) -> bool:
-        """Check it in a fresh process; Gunicorn would end at a mistake in it, and the service with it."""
-        try:
-            check = subprocess.run(
-                [sys.executable, "-m", "service", "check"], stdout=subprocess.DEVNULL, check=False
-            )
-        except OSError:
-            return False  # there may be no more processes now
-        return check.returncode == 0

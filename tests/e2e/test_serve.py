@@ -167,6 +167,25 @@ class TestDeath:
         assert httpx.get(f"{service.url}/healthz").status_code == 200
 
 
+def checks(service):
+    """Return the processes that look whether a reload will do."""
+    return [process for process in service.processes() if process.cmdline()[-2:] == ["service", "check"]]
+
+
+def checking(serve, tmp_path, **settings):
+    """Return a service that has been told to reload, and whose check does not come to its end."""
+    (tmp_path / "mytasks.py").write_text(TASKS)
+    service = serve(SERVICE_TASK_MODULES="mytasks", SERVICE_WEB_WORKERS="1", **settings)
+    # Whoever runs its tasks has read the module by then.
+    assert httpx.post(f"{service.url}/v1/tasks/version", json={}, timeout=20).json()["result"] == 1
+    endless = "import pathlib, time\npathlib.Path(__file__).with_name('reached').touch()\ntime.sleep(1000)\n"
+    (tmp_path / "mytasks.py").write_text(endless)
+    service.parent.send_signal(signal.SIGHUP)
+    wait_until((tmp_path / "reached").exists, 20, service.log.read_text)
+    assert len(checks(service)) == 1
+    return service
+
+
 class TestReload:
     def test_sighup_loads_changed_tasks_without_losing_a_request(self, service, call, tmp_path):
         before = service.workers()
@@ -191,6 +210,37 @@ class TestReload:
         wait_until(lambda: "reload refused" in service.log.read_text(), 10, service.log.read_text)
         assert service.workers() == before
         assert f"{tmp_path}/mytasks.py:1" in service.log.read_text()
+
+    def test_a_stop_does_not_wait_for_a_check_that_has_no_end(self, serve, tmp_path):
+        service = checking(serve, tmp_path)
+
+        service.parent.send_signal(signal.SIGTERM)
+
+        service.assert_gone(within=15)
+        assert service.parent.wait() == 0
+
+    def test_another_sighup_begins_the_check_anew(self, serve, tmp_path):
+        service = checking(serve, tmp_path)
+        (tmp_path / "mytasks.py").write_text(TASKS.replace("return 1", "return 2 # longer"))
+
+        service.parent.send_signal(signal.SIGHUP)
+
+        version = lambda: httpx.post(f"{service.url}/v1/tasks/version", json={}).json()["result"]  # noqa: E731
+        wait_until(lambda: version() == 2, 20, service.log.read_text)
+
+    def test_a_check_that_has_no_end_is_given_up(self, serve, tmp_path):
+        service = checking(serve, tmp_path, SERVICE_REQUEST_TIMEOUT_MAX="5", SERVICE_GRACEFUL_TIMEOUT="7")
+
+        wait_until(lambda: "took too long" in service.log.read_text(), 20, service.log.read_text)
+        wait_until(lambda: not checks(service), 5, service.log.read_text)
+        assert httpx.post(f"{service.url}/v1/tasks/version", json={}).json()["result"] == 1
+
+    def test_a_check_goes_with_a_serve_that_is_killed(self, serve, tmp_path):
+        service = checking(serve, tmp_path)
+
+        service.parent.kill()
+
+        service.assert_gone(within=15)
 
     @pytest.mark.parametrize("signum", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN])
     def test_other_signals_do_no_harm(self, service, signum):
