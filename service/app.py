@@ -22,6 +22,7 @@ from service.api import (
     keys,
     maps,
     ops,
+    origins,
     pipelines,
     problems,
     requests,
@@ -86,6 +87,7 @@ def create_app(
     app.extensions["everycore.webhooks"] = allowed
     http.worker_begins()
     requests.install(app, http, tracer)
+    origins.install(app, settings)
     keys.install(app, settings)
     admission.install(app, settings)
     job_waits.install(app, settings, store)

@@ -3,36 +3,25 @@
 environment, SERVICE_*   ┐
 files named by *_FILE    ├─> load() ─> Settings, or ConfigurationError with every problem
 .env                     ┘
+
+What a value must be beyond its type stands in ``setting_checks``.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, overload
-from urllib.parse import urlsplit
 
-from pydantic import (
-    BeforeValidator,
-    ByteSize,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service import environment
 from service.cpus import available_cpus
 from service.errors import ConfigurationError
 from service.keys import Key, parse
+from service.setting_checks import CheckedSettings, is_loopback
 
 MIB = 1024 * 1024
-LAST_PORT = 65_535
-
-#: A call that ends at its deadline still has to be answered before Gunicorn gives the worker up.
-GRACE = 2.0
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -45,7 +34,7 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class Settings(BaseSettings):
+class Settings(CheckedSettings):
     """What can be set; each field is ``SERVICE_`` and its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -68,6 +57,11 @@ class Settings(BaseSettings):
     bind: str = Field(
         default="127.0.0.1:8000",
         description="Where to listen: host:port, [IPv6 address]:port or unix:/path.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split)] = Field(
+        default=None,
+        description="Without keys: names that requests may ask for, and whose pages may call, beside"
+        " localhost and addresses, separated by commas; * for any. By default any, but none on loopback.",
     )
     web_workers: int = Field(
         default_factory=lambda: min(4, available_cpus()),
@@ -159,8 +153,8 @@ class Settings(BaseSettings):
         default_factory=lambda data: max(1, data.get("cpu_slots", available_cpus()) - 1),
         ge=1,
         le=10_000,
-        description="CPU slots that the jobs of one runner take at most, up to SERVICE_CPU_SLOTS; by default"
-        " all but one, which is kept for requests.",
+        description="CPU slots that the jobs of one runner take at most, up to SERVICE_CPU_SLOTS, or all; by"
+        " default all but one, which is kept for requests.",
     )
     job_timeout: Seconds = Field(
         default=3600,
@@ -233,82 +227,14 @@ class Settings(BaseSettings):
         """Put the files of ``_FILE`` variables in the place of a folder of secrets."""
         return init_settings, env_settings, dotenv_settings, environment.SecretFiles(settings_cls)
 
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether it listens where only this machine can reach it, and by TCP as browsers do."""
+        return not self.bind.startswith("unix:") and is_loopback(self.bind.rpartition(":")[0].strip("[]"))
+
     def known_keys(self) -> tuple[Key, ...]:
         """Return the API keys, which are none by default."""
         return parse(self.api_keys.get_secret_value()) if self.api_keys is not None else ()
-
-    @field_validator("api_keys")
-    @classmethod
-    def _api_keys_can_be_read(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse(value.get_secret_value())
-        return value
-
-    @field_validator("bind", "runner_bind")
-    @classmethod
-    def _bind_is_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None or (value.startswith("unix:") and info.field_name == "bind"):
-            return value
-        host, colon, port = value.rpartition(":")
-        if not colon or not port.isdecimal() or int(port) > LAST_PORT:
-            raise ValueError("it must be host:port, with a port from 0 to 65535")
-        # What is wrong itself is not among the data, and has been told.
-        is_meant = info.data.get("insecure", True) or info.data.get("api_keys", True)
-        if not _is_loopback(host.strip("[]")) and not is_meant:
-            raise ValueError(
-                "other machines could reach that address, and nobody needs a key;"
-                " use 127.0.0.1, set SERVICE_API_KEYS, or say SERVICE_INSECURE=1 if you mean it",
-            )
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _database_is_of_a_kind_we_know(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
-            raise ValueError("it must begin with sqlite:/// or postgresql://")
-        if url in ("sqlite:///", "sqlite:///:memory:"):
-            raise ValueError("it must name a file, for several processes use it")
-        return value
-
-    @field_validator("traces_endpoint")
-    @classmethod
-    def _traces_endpoint_is_a_url(cls, value: str | None) -> str | None:
-        if value is not None and not ((url := urlsplit(value)).scheme in ("http", "https") and url.netloc):
-            raise ValueError("it must be a URL, such as http://collector:4318/v1/traces")
-        return value
-
-    @field_validator("job_slots")
-    @classmethod
-    def _job_slots_within_cpu_slots(cls, value: int, info: ValidationInfo) -> int:
-        most = info.data.get("cpu_slots", value)
-        if value > most:
-            raise ValueError(f"it must be at most SERVICE_CPU_SLOTS, {most}")
-        return value
-
-    @field_validator("task_modules")
-    @classmethod
-    def _task_modules_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for module in value:
-            if not all(part.isidentifier() for part in module.split(".")):
-                raise ValueError(f"{module!r} is not the name of a module, such as mytasks or package.tasks")
-        return value
-
-    @field_validator("request_timeout")
-    @classmethod
-    def _request_timeout_within_its_maximum(cls, value: float, info: ValidationInfo) -> float:
-        most = info.data.get("request_timeout_max", value)
-        if value > most:
-            raise ValueError(f"it must be at most SERVICE_REQUEST_TIMEOUT_MAX, {most:g}")
-        return value
-
-    @field_validator("graceful_timeout")
-    @classmethod
-    def _graceful_timeout_beyond_every_deadline(cls, value: float, info: ValidationInfo) -> float:
-        least = info.data.get("request_timeout_max", 0) + GRACE
-        if value < least:
-            raise ValueError(f"it must be at least SERVICE_REQUEST_TIMEOUT_MAX + {GRACE:g}, {least:g}")
-        return value
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -335,10 +261,3 @@ def load(settings_class: type[Settings] = Settings) -> Settings:
         if not problems:
             return settings
     raise ConfigurationError("\n".join(problems))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -43,7 +43,7 @@ def request(method: str, target: str, *headers: str, body: bytes = b"") -> bytes
 
 def get(target: str, *headers: str) -> bytes:
     """Put a GET request together."""
-    return request("GET", target, "Host: test", *headers)
+    return request("GET", target, "Host: localhost", *headers)
 
 
 def post(target: str, body: bytes, media_type: str = "application/json", *headers: str) -> bytes:

@@ -91,7 +91,9 @@ def connections() -> Iterator[list[socket.socket]]:
 def request(service: Service, path: str, body: bytes = b"{}", accept: str = "*/*") -> socket.socket:
     """Send a whole request, and return the connection."""
     sock = socket.create_connection(("127.0.0.1", service.port))
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Type: application/json\r\n"
+    )
     sock.sendall(head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
     return sock
 
@@ -193,7 +195,7 @@ def test_a_million_items_are_not_needed_to_see_the_first_result(service: Service
         # httpx sends a body whole before it reads, so the sending is done on a socket of our own.
         sock = socket.create_connection(("127.0.0.1", service.port))
         head = (
-            "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
             f"Content-Type: {NDJSON}\r\nAccept: {NDJSON}\r\n\r\n"
         )
         sock.sendall(head.encode())
@@ -271,10 +273,10 @@ def test_nothing_behind_a_body_that_breaks_off_is_taken_for_a_request(service: S
     for rest in (b"0\r\nbad trailer\r\n\r\n", b"ZZ\r\n"):
         sock = socket.create_connection(("127.0.0.1", service.port), timeout=10)
         head = (
-            "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
             f"Content-Type: {NDJSON}\r\n\r\n"
         )
-        sock.sendall(head.encode() + rest + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(head.encode() + rest + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with sock.makefile("rb") as answer:
             everything = answer.read()
         sock.close()
@@ -286,7 +288,7 @@ def test_nothing_behind_a_body_that_breaks_off_is_taken_for_a_request(service: S
 def test_a_connection_can_be_used_again_after_a_body_of_lines(service: Service) -> None:
     sock = socket.create_connection(("127.0.0.1", service.port), timeout=20)
     head = (
-        "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        "POST /v1/tasks/sum_of_squares/map HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
         f"Content-Type: {NDJSON}\r\n\r\n"
     )
     with sock.makefile("rb") as answer:
@@ -328,7 +330,7 @@ def test_a_client_that_takes_its_answer_by_drops_is_given_up(
     connections.append(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", service.port))
-    sock.sendall(b"POST /v1/tasks/large HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+    sock.sendall(b"POST /v1/tasks/large HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
 
     taken: list[bytes] = []
 

@@ -134,7 +134,9 @@ def request_run(service: Service) -> Iterator[Callable[..., socket.socket]]:
             sock = connections.enter_context(socket.socket())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.connect(("127.0.0.1", service.port))
-            sock.sendall(post(f"/v1/pipelines/{name}", json.dumps(body).encode(), JSON, "Host: x", *headers))
+            sock.sendall(
+                post(f"/v1/pipelines/{name}", json.dumps(body).encode(), JSON, "Host: localhost", *headers)
+            )
             return sock
 
         yield send
@@ -262,8 +264,8 @@ def test_bytes_without_chunks_break_off_with_a_reset(service: Service, tmp_path:
 
 def test_a_connection_is_kept_behind_a_stream_that_ends_well(service: Service) -> None:
     body = json.dumps(gated([1], Path("/"))).encode()
-    once = post("/v1/pipelines/e2e.bytes", body, JSON, "Host: x")
-    last = post("/v1/pipelines/e2e.bytes", body, JSON, "Host: x", "Connection: close")
+    once = post("/v1/pipelines/e2e.bytes", body, JSON, "Host: localhost")
+    last = post("/v1/pipelines/e2e.bytes", body, JSON, "Host: localhost", "Connection: close")
 
     assert everything(service.port, once + last).count(b"\r\n2\r\n1;\r\n0\r\n\r\n") == 2
 

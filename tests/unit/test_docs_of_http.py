@@ -31,7 +31,7 @@ OF_ROUTING = {"Host", "Connection", "Upgrade"}
 OF_CONDITIONS = {"If-Modified-Since", "If-Match", "If-Range", "Range"}
 
 #: Statuses that the page says of every endpoint.
-OF_ALL = {"401", "429", "500"}
+OF_ALL = {"401", "403", "421", "429", "500"}
 
 
 @dataclass

@@ -64,6 +64,19 @@ class TestDefaults:
 
         assert load().job_slots == for_jobs
 
+    @pytest.mark.parametrize("slots", ["1", "2", "8"])
+    def test_all_of_them_can_be_for_jobs(self, given, slots):
+        given(CPU_SLOTS=slots, JOB_SLOTS="all")
+
+        assert load().job_slots == int(slots)
+
+    def test_all_of_a_wrong_number_is_no_mistake_of_its_own(self, given):
+        given(CPU_SLOTS="none", JOB_SLOTS="all")
+
+        with pytest.raises(ConfigurationError) as raised:
+            load()
+        assert str(raised.value).count("SERVICE_") == 1
+
     def test_settings_are_frozen(self):
         with pytest.raises(ValidationError):
             load().web_threads = 2  # type: ignore[misc]

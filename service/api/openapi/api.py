@@ -8,6 +8,7 @@ from typing import Any
 
 from service.api.openapi.parts import Operation, parameter
 from service.api.openapi.schemas import Schema
+from service.api.origins import allowed_names
 from service.settings import Settings
 from service.tasks.contract import Contract
 
@@ -40,6 +41,8 @@ class Api:
         """Return an operation; ``problems`` are the statuses it can end with beside its own responses."""
         if needs_key and self.settings.api_keys is not None:
             problems = (*problems, 401, 429)
+        if allowed_names(self.settings) is not None:
+            problems = (*problems, 403, 421)
         form = "sample-error" if in_samples_form else "problem"
         refs = {
             status: {"$ref": f"#/components/responses/{form}-{status}"}

@@ -110,7 +110,8 @@ class TestTask:
         result = operation["responses"]["200"]["content"]["application/json"]["schema"]
         assert result["properties"]["result"] == {"type": "integer"}
         assert set(operation["responses"]) == {
-            *("200", "202", "400", "408", "409", "413", "415", "422", "499", "500", "503", "504", "507")
+            *("200", "202", "400", "403", "408", "409", "413", "415", "421", "422"),
+            *("499", "500", "503", "504", "507"),
         }
 
     def test_uploads_have_each_form_that_they_can_take(self, document: dict[str, Any]) -> None:
@@ -198,6 +199,16 @@ class TestKeys:
         assert free == {"GET /healthz", "GET /readyz"}
         for name, operation in operations(with_keys):
             assert ({"401", "429"} <= set(operation["responses"])) == (name not in free)
+
+
+class TestHosts:
+    def test_every_operation_may_be_refused_where_they_are_looked_at(
+        self, document: dict[str, Any], with_keys: dict[str, Any]
+    ) -> None:
+        for _, operation in operations(document):
+            assert {"403", "421"} <= set(operation["responses"])
+        for _, operation in operations(with_keys):
+            assert not {"403", "421"} & set(operation["responses"])
 
 
 class TestExample:

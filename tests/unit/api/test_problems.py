@@ -130,7 +130,6 @@ def test_an_input_that_a_task_refuses_is_no_matter_for_the_log(
         "/v1",
         "/v1/",
         "/v1/tasks/",
-        "//v1/tasks",
         "/v1//tasks",
         "/healthz/",
         "/%00",

@@ -19,6 +19,7 @@ def test_the_public_face_is_pinned() -> None:
         "progress",
         "resource",
         "task",
+        "trace_headers",
     ]
 
 
