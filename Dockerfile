@@ -1,6 +1,8 @@
-# The image of everything that runs as a service: web, runner, and (target loadtest) Locust.
+# The image of everything that runs as a service: web, runner, and by target what stands in front of web (proxy), and
+# Locust (loadtest).
 #
 #   base ──> packages ──────────┐
+#     ├────> proxy              │                HAProxy
 #     ├────> code ──────────────┼─> runtime      web and runner, the default
 #     ├────> user ──────────────┤
 #     └────> loadtest-packages ─┴─> loadtest
@@ -43,6 +45,28 @@ RUN groupadd --gid 10001 everycore \
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 USER 10001:10001
+
+# ---- HAProxy, from Debian, whose security team looks after it
+FROM base AS proxy
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends haproxy \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
+    && install -d -o 10001 -g 10001 /run/secrets
+COPY deploy/haproxy/haproxy.cfg /etc/haproxy/haproxy.cfg
+# What is wrong in it ends the build, not the first start.
+RUN PROXY_TRIES=1 PROXY_TIMEOUT=1s haproxy -c -dW -f /etc/haproxy/haproxy.cfg
+USER 10002:10002
+EXPOSE 8000
+# Requests may end; SIGTERM would cut them off.
+STOPSIGNAL SIGUSR1
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8405, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
+# No version and no commit: an image that has not changed must stay the same, or its container would be replaced, which
+# nobody can do without a gap.
+LABEL org.opencontainers.image.title="Everycore proxy" \
+    org.opencontainers.image.description="HAProxy in front of Everycore: a deployment loses no request" \
+    org.opencontainers.image.licenses="GPL-2.0-or-later"
 
 FROM user AS loadtest
 COPY --from=loadtest-packages /venv /venv

@@ -23,7 +23,7 @@ checked := service tests $(if $(wildcard loadtests/*.py),loadtests) gunicorn.con
 .DEFAULT_GOAL := help
 .PHONY: help serve video tracing test check lint format types imports tests unit integration e2e containers coverage \
     bench bench-channel bench-http bench-overload bench-capacity bench-jobs bench-pipelines bench-samples train-digits \
-    loadtest loadtest-compare loadtest-smoke soak lock swagger clean
+    loadtest loadtest-compare loadtest-smoke soak deploy lock swagger clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ soak: $(LOADTEST_VENV)/loadtest.stamp  ## 20 minutes at 70 %: whether memory, de
 
 bench-samples: $(VENV)/run.stamp  ## the first sample beside its four calls in one process
 	$(bin)/python loadtests/bench_samples.py $(ARGS)
+
+deploy:  ## put this version in place of the one that docker compose runs, without a request that fails
+	@deploy/compose/rollout.sh $(ARGS)
 
 train-digits: $(TRAIN_VENV)/train.stamp  ## train the model of classify_digits anew
 	OMP_NUM_THREADS=1 $(TRAIN_VENV)/bin/python training/train_digits.py

@@ -142,9 +142,11 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Begin to load what the tasks share; who waits for a job goes home when the worker stops."""
+    """Begin to load the tasks, and the store; who waits for a job goes home when the worker stops."""
     with _guarded(worker, "post_worker_init"):
         worker.wsgi.extensions["everycore.watcher"].is_stopping = lambda: not worker.alive
+        # It is opened now: when a later version has migrated it, only those may use it that have it open.
+        worker.wsgi.extensions["everycore.store_check"].state()
         worker.wsgi.extensions["everycore.engine"].warm()
 
 

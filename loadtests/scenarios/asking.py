@@ -125,7 +125,7 @@ def _whole(response: Any, *, lines: bool) -> Answer:
         read.append(stream.read())
     except (OSError, HTTPException) as error:
         raise Unexpected(f"the answer broke off: {type(error).__name__}") from error
-    return Answer(response.status_code, dict(response.headers.items()), read)
+    return Answer(response.status_code, response.headers, read)
 
 
 def _checked(answer: Answer, check: Callable[[Answer], Checked]) -> Checked:

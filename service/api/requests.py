@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -42,6 +43,8 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+#: The endpoint that says whether requests are taken.
+READINESS = "/readyz"
 #: The endpoint of a request that no route is there for.
 UNMATCHED = "unmatched"
 
@@ -173,7 +176,11 @@ class Traced:
 
         def end() -> None:
             count()
-            _log.info("request", **_line(environ, known))
+            if known.endpoint == READINESS and known.status == HTTPStatus.OK:
+                # Proxies ask many times a minute.
+                _log.debug("request", **_line(environ, known))
+            else:
+                _log.info("request", **_line(environ, known))
             clear_contextvars()
 
         try:

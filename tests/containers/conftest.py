@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.stack import SLOW, Stack, copy_of_the_checkout, run, why_no_engine
+from tests.containers.versions import Versions
 
 WANTED = "EVERYCORE_CONTAINERS"
 
@@ -25,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.compose("build", "--build-arg", "REVISION=0123abc", timeout=SLOW)
         yield stack
     finally:
-        run("docker", "image", "rm", "--force", stack.image)
+        run("docker", "image", "rm", "--force", stack.image, stack.proxy_image)
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +37,16 @@ def stack(built: Stack) -> Iterator[Stack]:
         yield built
     finally:
         built.clean_up()
+
+
+@pytest.fixture(scope="session")
+def versions(built: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versions]:
+    """A second service, of an image that has versions; each test leaves it healthy."""
+    found = Versions(built, tmp_path_factory.mktemp("versions"))
+    try:
+        found.make()
+        found.stack.up("--no-build")
+        yield found
+    finally:
+        found.stack.clean_up()
+        run("docker", "image", "rm", "--force", found.stack.image)

@@ -17,7 +17,7 @@ from tests.e2e.running import ROOT, free_port, wait_until
 
 #: Seconds that a command may take, and that one which builds an image may.
 QUICK, SLOW = 120.0, 300.0
-SERVICES = ("web", "runner", "postgres")
+SERVICES = ("proxy", "web", "runner", "postgres")
 #: Where the programs and the engine are: all of the environment that counts, for the rest may hold settings.
 KEPT = ("PATH", "HOME", "DOCKER_", "BUILDX_", "XDG_", "SSH_AUTH_SOCK")
 
@@ -66,23 +66,27 @@ def copy_of_the_checkout(folder: Path) -> None:
 class Stack:
     """One compose project, with a name, an image and ports of its own."""
 
-    def __init__(self, folder: Path, image: str = "") -> None:
+    def __init__(self, folder: Path, image: str = "", proxy: str = "") -> None:
         self.folder = folder
         self.project = f"everycore-test-{uuid.uuid4().hex[:8]}"
         self.image = image or self.project
+        self.proxy_image = proxy or f"{self.image}-proxy"
         ports = {f"{name}_PORT": str(free_port()) for name in ("WEB", "LOCUST", "PROMETHEUS", "GRAFANA")}
-        self.variables = {"EVERYCORE_IMAGE": self.image, **ports}
+        self.variables = {"EVERYCORE_IMAGE": self.image, "PROXY_IMAGE": self.proxy_image, **ports}
         self.url = f"http://127.0.0.1:{ports['WEB_PORT']}"
 
     def compose(self, *arguments: str, timeout: float = QUICK, **variables: str) -> str:
         """Run ``docker compose`` with some arguments."""
-        command = ("docker", "compose", "-p", self.project, *arguments)
+        return self.run("docker", "compose", "-p", self.project, *arguments, timeout=timeout, **variables)
+
+    def run(self, *command: str, timeout: float = QUICK, **variables: str) -> str:
+        """Run another command as ``docker compose`` would be, with the same variables."""
         return run(*command, folder=self.folder, timeout=timeout, **(self.variables | variables))
 
-    def up(self, *arguments: str) -> None:
+    def up(self, *arguments: str, **variables: str) -> None:
         """Start everything, or what is named; return when it is healthy."""
         try:
-            self.compose("up", "-d", "--wait", "--wait-timeout", "100", *arguments, timeout=SLOW)
+            self.compose("up", "-d", "--wait", "--wait-timeout", "100", *arguments, timeout=SLOW, **variables)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
 

@@ -107,3 +107,34 @@ def test_what_it_installs_is_locked_and_checked_against_hashes():
     assert all(" --require-hashes " in install for install in installs)
     # It would be fetched from a registry.
     assert "# syntax=" not in text
+
+
+class TestTheProxy:
+    """It has an image of its own."""
+
+    @pytest.fixture
+    def proxy(self, built: Stack) -> dict[str, Any]:
+        return inspected(built.proxy_image)
+
+    def test_it_runs_as_a_user_who_is_not_root_and_lets_requests_end(self, proxy):
+        assert proxy["Config"]["User"] == "10002:10002"
+        assert proxy["Config"]["Cmd"][0] == "haproxy"
+        assert proxy["Config"]["Healthcheck"]["Test"][0] == "CMD"
+        # At any other it would cut them off.
+        assert proxy["Config"]["StopSignal"] == "SIGUSR1"
+        assert proxy["Config"]["Labels"]["org.opencontainers.image.title"] == "Everycore proxy"
+
+    def test_it_is_small(self, proxy):
+        assert proxy["Size"] - inspected("python:3.13-slim")["Size"] < MOST // 8
+
+    def test_a_change_of_code_leaves_it_as_it_is(self, built, proxy):
+        """Another image would have its container replaced, and nothing can listen in its place."""
+        changed = built.folder / "service" / "__init__.py"
+        before = changed.read_bytes()
+        changed.write_bytes(before + b"\n# changed for the proxy\n")
+        try:
+            built.compose("build", "proxy", timeout=REBUILD, REVISION="4567def")
+        finally:
+            changed.write_bytes(before)
+
+        assert inspected(built.proxy_image)["Id"] == proxy["Id"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -41,6 +43,19 @@ class Prometheus:
         """Return every rule as Prometheus sees it."""
         return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
 
+    def now(self) -> datetime:
+        """Return what time it is there."""
+        return datetime.fromtimestamp(float(self.ask("query", query="time()")["result"][1]), UTC)
+
+    def has_evaluated(self, kind: str, since: datetime) -> bool:
+        """Tell whether all rules of a kind were evaluated since then."""
+        rules = [rule for rule in self.rules() if rule["type"] == kind]
+        return all(datetime.fromisoformat(rule["lastEvaluation"]) > since for rule in rules)
+
+    def sees_all(self) -> bool:
+        """Tell whether every target has answered."""
+        return {health for found in self.up().values() for health in found} == {"up"}
+
     def up(self) -> dict[str, list[str]]:
         """Return by job how each of its targets is."""
         found: dict[str, list[str]] = {}
@@ -73,7 +88,7 @@ def use(stack: Stack) -> None:
 
 
 def test_every_container_is_found_and_answers(stack: Stack, prometheus: Prometheus) -> None:
-    healthy = {"everycore-web": ["up"], "everycore-runner": ["up"], "prometheus": ["up"]}
+    healthy = {job: ["up"] for job in ("everycore-web", "everycore-runner", "proxy", "prometheus")}
 
     eventually(lambda: prometheus.up() == healthy, SOON, lambda: str(prometheus.ask("targets")))
 
@@ -131,7 +146,14 @@ class TestExpressions:
 
 class TestAlerts:
     def test_none_fires_while_all_is_well(self, prometheus: Prometheus) -> None:
-        assert prometheus.query('ALERTS{alertstate="firing"}') == []
+        eventually(prometheus.sees_all, SOON, lambda: str(prometheus.up()))
+        for kind in ("recording", "alerting"):  # alerts look at what recording rules have written
+            evaluated = functools.partial(prometheus.has_evaluated, kind, prometheus.now())
+            eventually(evaluated, SOON, lambda: str(prometheus.rules()))
+
+        found = [rule for rule in prometheus.rules() if rule["type"] == "alerting"]
+        assert len(found) == len(alerts())
+        assert {(rule["health"], rule["state"]) for rule in found} == {("ok", "inactive")}, found
 
     def test_one_is_raised_when_the_runner_stops(self, stack: Stack, prometheus: Prometheus) -> None:
         raised = 'ALERTS{alertname="EverycoreNoRunner"}'

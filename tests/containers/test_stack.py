@@ -69,14 +69,15 @@ class TestContainers:
 
     @every_service
     def test_nobody_in_it_is_root_or_may_become_it(self, stack, service):
-        assert set(stack.status_of(service, "Uid").split()) == {"999" if service == "postgres" else "10001"}
+        user = {"postgres": "999", "proxy": "10002"}.get(service, "10001")
+        assert set(stack.status_of(service, "Uid").split()) == {user}
         assert int(stack.status_of(service, "CapEff"), 16) == 0
         assert int(stack.status_of(service, "CapBnd"), 16) == 0
         assert stack.status_of(service, "NoNewPrivs") == "1"
 
     @every_service
     def test_its_file_system_can_be_read_only(self, stack, service):
-        for folder in ("/", "/usr/local/bin", "/app" if service != "postgres" else "/etc"):
+        for folder in ("/", "/usr/local/bin", "/app" if service in ("web", "runner") else "/etc"):
             with pytest.raises(AssertionError, match="Read-only file system"):
                 stack.execute(service, "touch", f"{folder}/new")
 
@@ -86,23 +87,23 @@ class TestContainers:
     def test_it_has_limits(self, stack, service):
         limits = stack.container(service)["HostConfig"]
 
-        assert limits["NanoCpus"] == (1e9 if service == "postgres" else 2e9)
-        assert limits["Memory"] == (GIB if service == "postgres" else 2 * GIB)
+        assert limits["NanoCpus"] == (1e9 if service in ("postgres", "proxy") else 2e9)
+        assert limits["Memory"] == {"postgres": GIB, "proxy": GIB // 4}.get(service, 2 * GIB)
         assert 0 < limits["PidsLimit"] <= 2048
         assert 0 < limits["ShmSize"] <= GIB // 8
         assert limits["Init"]
         assert limits["RestartPolicy"]["Name"] == "unless-stopped"
 
-    def test_only_web_is_published_and_only_on_this_machine(self, stack):
-        published = {
-            binding["HostIp"]
+    def test_only_the_proxy_is_published_and_only_on_this_machine(self, stack):
+        published = [
+            (container["Config"]["Labels"]["com.docker.compose.service"], binding["HostIp"])
             for container in stack.containers()
             for bindings in container["NetworkSettings"]["Ports"].values()
             for binding in bindings or ()
-        }
+        ]
 
-        assert published == {"127.0.0.1"}
-        assert stack.compose("port", "web", "8000").strip() == stack.url.removeprefix("http://")
+        assert published == [("proxy", "127.0.0.1")]
+        assert stack.compose("port", "proxy", "8000").strip() == stack.url.removeprefix("http://")
 
     def test_the_database_has_no_way_out_and_its_password_is_in_no_environment(self, stack):
         assert [name.removeprefix(stack.project) for name in networks(stack, "postgres")] == ["_back"]
@@ -125,14 +126,15 @@ def networks(stack: Stack, service: str) -> list[str]:
 
 @pytest.mark.parametrize(("cpus", "slots"), [("0.5", 1), ("1", 1), ("2", 2)])
 def test_slots_and_workers_follow_the_limit_of_the_container(stack, cpus, slots):
-    once = ("run", "--rm", "--no-deps", "-T", "web", "python", "-m", "service", "check")
+    def settings(service: str) -> dict[str, str]:
+        check = (service, "python", "-m", "service", "check")
+        said = stack.compose("run", "--rm", "--no-deps", "-T", *check, WEB_CPUS=cpus, RUNNER_CPUS=cpus)
+        return dict(re.findall(r"^(SERVICE_\w+) +(\S+)", said, re.MULTILINE))
 
-    said = stack.compose(*once, WEB_CPUS=cpus)
-
-    found = dict(re.findall(r"^(SERVICE_\w+) +(\S+)", said, re.MULTILINE))
-    assert found["SERVICE_CPU_SLOTS"] == str(slots)
-    assert found["SERVICE_WEB_WORKERS"] == str(slots)
-    assert found["SERVICE_JOB_SLOTS"] == "1"
+    web = settings("web")
+    assert web["SERVICE_CPU_SLOTS"] == web["SERVICE_WEB_WORKERS"] == str(slots)
+    # Nobody else is there for whom one should be kept.
+    assert settings("runner")["SERVICE_JOB_SLOTS"] == str(slots)
 
 
 def workers(stack: Stack) -> set[str]:

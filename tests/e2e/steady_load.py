@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
-from tests.e2e.running import Service, wait_until
+from tests.e2e.running import wait_until
 
 #: Two modules that change together: whoever runs one with the other's predecessor answers wrongly.
 TASKS = '''
@@ -64,10 +64,16 @@ def write_tasks(folder: Path, version: int, more: str = "") -> None:
 CLIENTS, PAUSE = 6, 0.1
 
 
+class Served(Protocol):
+    """A service that answers at an address."""
+
+    url: str
+
+
 class Load:
     """Some clients at work for as long as the block runs."""
 
-    def __init__(self, service: Service, *, jobs: bool = True) -> None:
+    def __init__(self, service: Served, *, jobs: bool = True) -> None:
         """Half of the clients keep their connection."""
         self._url = service.url
         self._kinds = [kind for kind in KINDS if jobs or kind is not one_job]
@@ -79,6 +85,8 @@ class Load:
         #: How many right answers there were, by kind and by the version that gave them.
         self.answers: Counter[str] = Counter()
         self.versions: Counter[int] = Counter()
+        #: Seconds that the slowest right answer took, by kind.
+        self.longest: dict[str, float] = {}
         #: What was wrong with others.
         self.failures: list[str] = []
 
@@ -126,15 +134,16 @@ class Load:
         return httpx.Client(base_url=self._url, timeout=30)
 
     def _ask_once(self, kind: "Kind", client: httpx.Client, turn: int, connection: str) -> None:
-        began = time.monotonic()
+        name, began = kind.__name__, time.monotonic()
         try:
             version = kind(client, turn)
         except (httpx.HTTPError, AssertionError, KeyError, ValueError) as error:
             took = time.monotonic() - began
-            what = f"{kind.__name__}, {connection} connection, after {took:.2f} s at {began:.2f}"
+            what = f"{name}, {connection} connection, after {took:.2f} s at {began:.2f}"
             self.failures.append(f"{what}: {type(error).__name__} {error}")
             return
-        self.answers[kind.__name__] += 1
+        self.answers[name] += 1
+        self.longest[name] = max(time.monotonic() - began, self.longest.get(name, 0))
         if version is not None:
             self.versions[version] += 1
 

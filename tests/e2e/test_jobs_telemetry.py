@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.exposed import metrics, named
 from tests.e2e.running import ROOT, Service, free_port, is_gone, wait_until
 
 TASKS = '''
@@ -55,7 +55,6 @@ SETTINGS = {
     "SERVICE_JOB_LEASE": "1",
     "SERVICE_LOG_FORMAT": "json",
 }
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture
@@ -117,23 +116,13 @@ def told(service: Service, request: str, *events: str) -> list[dict[str, Any]]:
     return wanted()
 
 
-def metrics(url: str) -> Samples:
-    answer = httpx.get(f"{url}/metrics", timeout=20)
-    assert answer.status_code == 200, answer.text
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
+def value(found: dict[str, float], metric: str, **labels: str) -> float:
+    return found[named(metric, **labels)]
 
 
-def value(samples: Samples, name: str, **labels: str) -> float:
-    return samples[f"everycore_{name}", frozenset(labels.items())]
-
-
-def value_yet(samples: Samples, name: str, **labels: str) -> float:
+def value_yet(found: dict[str, float], metric: str, **labels: str) -> float:
     """Return the value, 0 as long as there is none."""
-    return samples.get((f"everycore_{name}", frozenset(labels.items())), 0.0)
+    return found.get(named(metric, **labels), 0.0)
 
 
 class TestLines:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import signal
 import threading
 import time
@@ -17,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.exposed import metrics
 from tests.e2e.jobs_small_disk import SmallDisk, on_small_disk
 from tests.e2e.running import GUNICORN, Service, is_gone, running, wait_until
 
@@ -66,14 +66,6 @@ def start(serve: Callable[..., Service], tmp_path: Path) -> Callable[..., Servic
         return serve(*command, **(settings | variables))
 
     return start
-
-
-def metrics(service: Service) -> dict[str, float]:
-    """Return everything that a worker tells, by name and labels."""
-    found = re.findall(
-        r"^everycore_(\w+(?:{.*?})?) (\S+)$", httpx.get(f"{service.url}/metrics").text, re.MULTILINE
-    )
-    return {name: float(value) for name, value in found}
 
 
 def post(service: Service, number: int) -> None:
@@ -126,11 +118,13 @@ def test_each_worker_tells_what_all_have_done(
 
     post(service, 90)
 
-    told = [metrics(service) for _ in range(12)]  # of several workers, for each has a connection of its own
+    told = [
+        metrics(service.url) for _ in range(12)
+    ]  # of several workers, for each has a connection of its own
     assert {(each[CALLS], each[REQUESTS]) for each in told} == {(90, 90)}
     assert {each['call_run_seconds_count{role="web",task="sum_of_squares"}'] for each in told} == {90}
-    wait_until(lambda: metrics(service)["web_workers"] == 3, 20, service.log.read_text)
-    assert metrics(service)["http_requests_in_flight"] == 1  # the one that asks
+    wait_until(lambda: metrics(service.url)["web_workers"] == 3, 20, service.log.read_text)
+    assert metrics(service.url)["http_requests_in_flight"] == 1  # the one that asks
     counted = [
         file for file in folder_of(service).glob("counter_*.db") if b"sum_of_squares" in file.read_bytes()
     ]
@@ -141,11 +135,11 @@ def test_counts_stay_when_workers_are_killed_again_and_again(start: Callable[...
     service = start(SERVICE_WEB_WORKERS="2")
     for done in range(1, 6):
         post(service, 20)
-        assert metrics(service)[REQUESTS] == metrics(service)[CALLS] == 20 * done
+        assert metrics(service.url)[REQUESTS] == metrics(service.url)[CALLS] == 20 * done
         kill_a_worker(service)
 
-    wait_until(lambda: metrics(service)["web_workers"] == 2, 20, service.log.read_text)
-    told = metrics(service)
+    wait_until(lambda: metrics(service.url)["web_workers"] == 2, 20, service.log.read_text)
+    told = metrics(service.url)
     assert (told[REQUESTS], told[CALLS], told["http_requests_in_flight"]) == (100, 100, 1)
     assert len(list(folder_of(service).glob("place_*"))) == 2
 
@@ -159,7 +153,7 @@ def test_what_a_killed_worker_had_under_way_is_so_no_more(start: Callable[..., S
             )
 
         def is_busy() -> bool:
-            told = metrics(service)
+            told = metrics(service.url)
             return told["http_requests_in_flight"] == 4 and told['pool_processes{role="web"}'] == 3
 
         wait_until(is_busy, 20, service.log.read_text)
@@ -167,7 +161,7 @@ def test_what_a_killed_worker_had_under_way_is_so_no_more(start: Callable[..., S
 
         def is_idle() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                told = metrics(service)
+                told = metrics(service.url)
                 return told["http_requests_in_flight"] == 1 and told.get('pool_processes{role="web"}', 0) == 0
             return False
 
@@ -178,13 +172,13 @@ def test_counts_stay_over_reloads(start: Callable[..., Service]) -> None:
     service = start(SERVICE_WEB_WORKERS="2")
     for done in range(1, 4):
         post(service, 20)
-        assert metrics(service)[REQUESTS] == 20 * done
+        assert metrics(service.url)[REQUESTS] == 20 * done
         old = service.workers()
         service.parent.send_signal(signal.SIGHUP)
         wait_until(functools.partial(are_gone, old), 30, service.log.read_text)
 
-    wait_until(lambda: metrics(service)["web_workers"] == 2, 20, service.log.read_text)
-    assert metrics(service)[CALLS] == 60
+    wait_until(lambda: metrics(service.url)["web_workers"] == 2, 20, service.log.read_text)
+    assert metrics(service.url)[CALLS] == 60
     # While a reload goes on there are twice as many; and one process checks the configuration.
     assert len(list(folder_of(service).glob("place_*"))) <= 5
 
@@ -196,12 +190,12 @@ def test_runners_of_serve_count_too_and_their_counts_stay(start: Callable[..., S
         job = httpx.post(f"{service.url}/v1/jobs", json={"task": "sum_of_squares", "args": {"n": 5}}).json()
         ended = httpx.get(f"{service.url}{job['href']}?wait=20", timeout=30).json()
         assert ended["state"] == "succeeded"
-        told = metrics(service)
+        told = metrics(service.url)
         assert told[of_runner] == done
         assert told['jobs_finished_total{state="succeeded",task="sum_of_squares"}'] == done
         kill_the_runner(service)
 
-    told = metrics(service)
+    told = metrics(service.url)
     assert told[of_runner] == 3
     assert CALLS not in told
 
@@ -215,7 +209,7 @@ def test_calls_are_told_by_what_became_of_them(start: Callable[..., Service]) ->
         items = {"items": [{"n": n} for n in range(500)]}
         assert client.post(f"{service.url}{SQUARES}/map", json=items).json()["summary"]["succeeded"] == 500
 
-    told = metrics(service)
+    told = metrics(service.url)
     assert told['calls_total{outcome="deadline-exceeded",role="web",task="metrics_nap"}'] == 1
     assert told['pool_process_ends_total{reason="killed",role="web"}'] == 1
     assert told[CALLS] == 500
@@ -238,12 +232,12 @@ def test_it_answers_at_once_when_all_else_is_full(start: Callable[..., Service])
     with ThreadPoolExecutor(10) as threads:
         asking = [threads.submit(ask_again_and_again, number) for number in range(10)]
         try:
-            full = lambda: metrics(service)["runs_waiting"] >= 1  # noqa: E731
+            full = lambda: metrics(service.url)["runs_waiting"] >= 1  # noqa: E731
             wait_until(full, 20, service.log.read_text)
             took, used = [], []
             for _ in range(10):
                 began = time.monotonic()
-                used.append(metrics(service)["cpu_slots_used"])
+                used.append(metrics(service.url)["cpu_slots_used"])
                 took.append(time.monotonic() - began)
         finally:
             over.set()
@@ -251,7 +245,10 @@ def test_it_answers_at_once_when_all_else_is_full(start: Callable[..., Service])
         future.result()
     assert max(used) == 1
     assert max(took) < 5  # of the 10 that Prometheus has, on a machine that does much else
-    assert metrics(service)['http_requests_total{endpoint="/v1/tasks/{name}",method="POST",status="503"}'] > 0
+    assert (
+        metrics(service.url)['http_requests_total{endpoint="/v1/tasks/{name}",method="POST",status="503"}']
+        > 0
+    )
 
 
 def test_a_pool_process_knows_nothing_of_metrics(start: Callable[..., Service]) -> None:
@@ -280,7 +277,7 @@ def test_the_folder_is_gone_with_the_service_and_one_that_was_killed_leaves_none
 
     service = start()
     assert folder_of(service) != folder
-    assert REQUESTS not in metrics(service)
+    assert REQUESTS not in metrics(service.url)
 
 
 def test_a_service_that_can_keep_no_metrics_says_so_and_does_not_start(tmp_path: Path) -> None:
@@ -301,17 +298,17 @@ def test_a_full_disk_stops_no_worker(tmp_path: Path) -> None:
             "SERVICE_RUNTIME_DIR": f"{disk.folder}/run",
         }
         with running(tmp_path, **variables) as service:
-            wait_until(lambda: metrics(service)["web_workers"] == 2, 20, service.log.read_text)
+            wait_until(lambda: metrics(service.url)["web_workers"] == 2, 20, service.log.read_text)
             disk.fill()
             workers = service.workers()
             post(service, 30)
             for _ in range(6):  # metrics of its own, in both workers
                 httpx.post(f"{service.url}/v1/tasks/primes", json={"limit": 5}).raise_for_status()
-            told = metrics(service)
+            told = metrics(service.url)
             assert (told[CALLS], told[CALLS.replace("sum_of_squares", "primes")]) == (30, 6)
             assert service.workers() == workers
             kill_a_worker(service)
             post(service, 10)
-            assert metrics(service)[CALLS] == 40
+            assert metrics(service.url)[CALLS] == 40
 
     on_small_disk(tmp_path / "disk", "16m", check)

@@ -23,7 +23,7 @@ def variables() -> dict[str, str]:
 def test_a_plain_start_has_what_is_needed_and_no_more():
     plain = {name for name, service in SERVICES.items() if "profiles" not in service}
 
-    assert plain == {"web", "runner", "postgres", "secrets"}
+    assert plain == {"proxy", "web", "runner", "postgres", "secrets"}
 
 
 def test_the_example_explains_each_variable_with_its_default():
@@ -59,12 +59,13 @@ def test_each_has_limits_and_is_started_again(name):
 @each_service
 def test_ports_are_those_of_this_machine_only(name):
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
+    assert name not in ("web", "runner", "postgres") or "ports" not in SERVICES[name]
 
 
 @each_service
 def test_each_tells_whether_it_is_healthy(name):
-    # The health check of web is that of its image; these two have nothing to be asked.
-    without = {"web", "secrets", "locust-worker"}
+    # The health checks of two are those of their images; two have nothing to be asked.
+    without = {"proxy", "web", "secrets", "locust-worker"}
 
     assert ("test" in SERVICES[name].get("healthcheck", {})) == (name not in without)
 
@@ -73,4 +74,4 @@ def test_each_tells_whether_it_is_healthy(name):
 def test_no_image_changes_behind_ones_back(name):
     image = SERVICES[name]["image"]
 
-    assert image.startswith("${EVERYCORE_IMAGE:-") or re.search(r":v?\d", image)
+    assert image.startswith(("${EVERYCORE_IMAGE:-", "${PROXY_IMAGE:-")) or re.search(r":v?\d", image)

@@ -107,3 +107,13 @@ def test_a_refused_request_is_logged_with_its_task_and_problem_but_not_its_query
     (line,) = lines(capsys)
     assert (line["task"], line["problem"]) == ("sum_of_squares", "validation")
     assert "secret" not in str(line)
+
+
+def test_a_readiness_that_is_well_is_not_worth_a_line(client, engine, capsys):
+    client.get("/readyz")
+    assert capsys.readouterr().out == ""
+
+    engine.ready = False
+    client.get("/readyz")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["status"] == 503

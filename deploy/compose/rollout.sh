@@ -1,0 +1,133 @@
+#!/bin/sh
+# Put a new version in place of the one that runs: no request fails, and none waits for it. `make deploy`.
+#
+#   build ─> new web beside the old ─> healthy, and the proxy knows it ─> the old stops, and is removed ─> the rest
+#                     └─> not healthy: the new is removed, the old goes on, exit status 1
+#
+# deploy/compose/rollout.sh [-p PROJECT] [-n]
+#   -p  as of docker compose
+#   -n  don't build: the image that EVERYCORE_IMAGE names is there
+# .env and the variables of docker compose count as ever. DEPLOY_TIMEOUT is how many seconds the new version has to
+# become healthy, 180 if it is not set.
+set -eu
+
+say() { echo "deploy: $*" >&2; }
+
+project='' build=yes
+while getopts p:n option; do
+    case $option in
+        p) project=$OPTARG ;;
+        n) build='' ;;
+        *) say "usage: $0 [-p PROJECT] [-n]"; exit 2 ;;
+    esac
+done
+patience=${DEPLOY_TIMEOUT:-180}
+
+compose() { docker compose ${project:+-p "$project"} "$@"; }
+
+# The containers of a service that run.
+running() { compose ps --quiet --status running "$1"; }
+
+count() { echo "$1" | grep -c . || true; }
+
+# Those lines of the first text that are not in the second.
+without() { echo "$1" | grep -vxF "${2:-none}" || true; }
+
+# What a container was made of: its settings, and its image.
+made_of() {
+    docker inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}} {{.Image}}' "$1"
+}
+
+# What the proxy says: how many servers take requests.
+servers() {
+    compose exec -T proxy python -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:8405/servers").read().decode())'
+}
+
+# The proxy asks for itself who is healthy. If it is not there, or late, requests wait for a moment; none fails.
+await_proxy() {
+    [ -n "$(running proxy)" ] || return 0
+    tries=40
+    until [ "$(servers 2> /dev/null || echo 0)" -ge "$1" ]; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || { say "the proxy does not see every container of web"; return 0; }
+        sleep 0.5
+    done
+}
+
+# Have a container in the network of the proxy, anew.
+join() {
+    id=$1; shift
+    front=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$id")_front
+    docker network disconnect "$front" "$id"
+    docker network connect "$@" "$front" "$id"
+}
+
+await_health() {
+    left=$patience
+    for id in $1; do
+        until [ "$(docker inspect --format '{{.State.Health.Status}}' "$id")" = healthy ]; do
+            left=$((left - 1))
+            [ "$left" -gt 0 ] || return 1
+            sleep 1
+        done
+    done
+}
+
+# Whatever ends this while the new containers are not yet in use removes them.
+give_up() {
+    new=$(without "$(compose ps --all --quiet web)" "$before")
+    for id in $new; do
+        say "the last lines of what is new, $id:"
+        docker logs --tail 500 "$id" 2>&1 | grep -v '"event": "request"' | tail -n 20 >&2 || true
+        docker rm --force "$id" > /dev/null
+    done
+    say "the new version did not become healthy, and was removed. The old one goes on. Put it right, or the image back," \
+        "before the next 'docker compose up'."
+    exit 1
+}
+
+[ -z "$build" ] || compose build
+# Those that have stopped would be started again, and counted.
+compose rm --force web > /dev/null 2>&1
+before=$(running web)
+old=''
+if [ -n "$before" ]; then
+    # One that is made and not started tells what a new one would be made of.
+    compose create --no-build --no-recreate --scale "web=$(($(count "$before") + 1))" web 2> /dev/null
+    sample=$(without "$(compose ps --all --quiet web)" "$before")
+    for id in $before; do
+        [ "$(made_of "$id")" = "$(made_of "$sample")" ] || old=$(printf '%s\n%s' "$old" "$id")
+    done
+    docker rm "$sample" > /dev/null
+fi
+wanted=$(count "$old")
+[ "$wanted" -gt 0 ] || wanted=$(count "$before")
+
+if [ -n "$old" ]; then
+    say "starting $wanted new beside $wanted old"
+    trap give_up EXIT
+    trap 'exit 1' INT TERM HUP
+    # Were it replaced together with those that depend on it, Compose would stop them.
+    compose up --detach --no-build secrets
+    compose create --no-build --no-recreate --scale "web=$(($(count "$old") + wanted))" web
+    new=$(without "$(compose ps --all --quiet web)" "$before")
+    # Nobody finds it by the name "web" until it is healthy: one that ends in between would take requests along.
+    for id in $new; do join "$id"; docker start "$id" > /dev/null; done
+    await_health "$new"
+    for id in $new; do join "$id" --alias web; done
+    await_proxy "$(count "$(running web)")"
+    trap - EXIT INT TERM HUP
+    say "stopping the old, which ends what it has begun"
+    # shellcheck disable=SC2086 # one word each
+    docker stop $old > /dev/null
+    # shellcheck disable=SC2086
+    docker rm $old > /dev/null
+fi
+
+# The rest, with as many containers as there are.
+set --
+runners=$(count "$(running runner)")
+[ "$wanted" -eq 0 ] || set -- --scale "web=$wanted"
+[ "$runners" -eq 0 ] || set -- "$@" --scale "runner=$runners"
+compose up --detach --no-build --wait --wait-timeout "$patience" "$@"
+[ -n "$old" ] || say "web is as it should be"
