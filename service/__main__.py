@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging.config
 import sys
 import typing
 
@@ -56,6 +57,8 @@ def runner() -> None:
     with explained():
         settings = _load()
         logs.configure(settings.log_format, settings.log_level)
+        # Of libraries that log by the standard library's way.
+        logging.config.dictConfig(logs.stdlib_config(settings.log_format, settings.log_level))
         work.work(settings, is_served=is_served)
 
 

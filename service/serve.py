@@ -21,6 +21,7 @@ from service import children
 from service import settings as configuration
 from service.children import PASSED_ON, QUICK
 from service.engine import lifeline
+from service.errors import ConfigurationError
 from service.runners import Runners
 from service.settings import Settings
 from service.telemetry import logs
@@ -130,7 +131,11 @@ class Supervisor:
             return
         if (status := self._check.poll()) == 0:
             self._check = None
-            self._settings = configuration.load()
+            try:
+                self._settings = configuration.load()
+            except ConfigurationError as error:  # it has changed since
+                self._log.error("reload refused", error=str(error))
+                return
             server.send_signal(signal.SIGHUP)
             runners.renew(self._settings.runners)
         elif status is not None:

@@ -62,6 +62,8 @@ class CheckedSettings(BaseSettings):
     def _traces_endpoint_is_a_url(cls, value: str | None) -> str | None:
         if value is not None and not ((url := urlsplit(value)).scheme in ("http", "https") and url.netloc):
             raise ValueError("it must be a URL, such as http://collector:4318/v1/traces")
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError("a key goes into OTEL_EXPORTER_OTLP_HEADERS, not into the URL")
         return value
 
     @field_validator("job_slots", mode="before", check_fields=False)
@@ -83,7 +85,7 @@ class CheckedSettings(BaseSettings):
         for name in value or ():
             if name != "*" and not _HOST.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of a host, such as example.com or .example.com")
-        return value
+        return None if value is None else tuple(name.lower() for name in value)
 
     @field_validator("task_modules", check_fields=False)
     @classmethod

@@ -78,13 +78,17 @@ class Doorman:
 
 def _is_from_elsewhere(environ: WSGIEnvironment) -> bool:
     """Tell whether a browser says that another site's page asks; who follows a link asks for itself."""
-    site, mode = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_SEC_FETCH_MODE")
-    return site == "cross-site" and mode != "navigate"
+    site, kind = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_SEC_FETCH_DEST")
+    return site == "cross-site" and kind != "document"
 
 
 def _is_address(host: str) -> bool:
-    """Tell whether it is an address: no name leads to it, so no page can have come from there by a name."""
-    return _address(host) is not None
+    """Tell whether it is an address: no name leads to it, so no page can have come from there by a name.
+
+    Of 0.0.0.0 browsers do not say from where it is asked for.
+    """
+    address = _address(host)
+    return address is not None and not address.is_unspecified
 
 
 def _is_loopback(host: str) -> bool:

@@ -156,11 +156,11 @@ class Traced:
         environ["everycore.trace"] = known
         # Every line of this request carries its id.
         bind_contextvars(request_id=known.id)
-        self._counts.request_begins()
         span = None if self._tracer is None else spans.begin(self._tracer, environ, known.id)
         if span is not None:
             tracing.current.set(span.context)
             bind_contextvars(trace_id=tracing.trace_id(span.context))
+        self._counts.request_begins()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
             known.status, known.endpoint = int(status[:3]), _endpoint(environ)

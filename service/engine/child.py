@@ -72,15 +72,15 @@ class Limits(NamedTuple):
     cpu_slots: int
 
 
-def main(endpoints: Endpoints, lifeline_fd: int, limits: Limits, *, json_lines: bool) -> None:
+def main(endpoints: Endpoints, lifeline_fd: int, limits: Limits, *, lines: str) -> None:
     """Serve chunks until the owner closes the work socket; never returns.
 
-    ``json_lines`` says what form the lines of the log have.
+    ``lines`` says what form lines of the log have, if there are to be any: json, text or none.
     """
     code = 1
     try:
         _settle(lifeline_fd, limits.memory)
-        Server(endpoints, limits.cpu_slots, json_lines=json_lines).serve()
+        Server(endpoints, limits.cpu_slots, lines=lines).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may reach the fork server's code below this frame
         traceback.print_exc()
@@ -131,9 +131,9 @@ def _data_bytes() -> int:
 class Server:
     """Runs chunk after chunk."""
 
-    def __init__(self, endpoints: Endpoints, cpu_slots: int, *, json_lines: bool) -> None:
+    def __init__(self, endpoints: Endpoints, cpu_slots: int, *, lines: str) -> None:
         """Take hold of the endpoints."""
-        self._json_lines = json_lines
+        self._lines = lines
         self._work = socket.socket(fileno=endpoints.work)
         self._tickets = endpoints.tickets
         self._requests = Arena(endpoints.requests)
@@ -157,8 +157,8 @@ class Server:
             self._post_fds = self._receive_fds() if posted else None
             self._stream = ItemSender(self._work, self._slot if slot else None) if stream else None
             task, _, request = message[CHUNK.size :].decode().partition("\0")
-            if self._json_lines:
-                current_call.set({"task": task, "request_id": request})
+            if self._lines != "text":
+                current_call.set({"task": task, "request_id": request} if self._lines == "json" else {})
             begun = self._run_chunk(number, count, task)
             for fd in self._post_fds or ():
                 os.close(fd)

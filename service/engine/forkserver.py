@@ -68,20 +68,18 @@ def main() -> None:
     gc.freeze()
     control.send(b"{}")
     limits = child.Limits(setup["memory_limit"], setup["cpu_slots"])
-    ForkServer(control, lifeline_fd, limits, json_lines=setup["json_lines"]).serve()
+    ForkServer(control, lifeline_fd, limits, lines=setup["lines"]).serve()
 
 
 class ForkServer:
     """Forks on request, and reaps."""
 
-    def __init__(
-        self, control: socket.socket, lifeline_fd: int, limits: child.Limits, *, json_lines: bool
-    ) -> None:
+    def __init__(self, control: socket.socket, lifeline_fd: int, limits: child.Limits, *, lines: str) -> None:
         """Serve ``control``; children arm ``lifeline_fd``."""
         self._control = control
         self._lifeline_fd = lifeline_fd
         self._limits = limits
-        self._json_lines = json_lines
+        self._lines = lines
         #: pid -> write end of its status pipe
         self._statuses: dict[int, int] = {}
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -138,7 +136,7 @@ class ForkServer:
         self._control.close()
         for fd in (status, self._wake_r, self._wake_w, *self._statuses.values()):
             os.close(fd)
-        child.main(child.Endpoints(*endpoints), self._lifeline_fd, self._limits, json_lines=self._json_lines)
+        child.main(child.Endpoints(*endpoints), self._lifeline_fd, self._limits, lines=self._lines)
 
     def _reap(self) -> None:
         while (pid := _dead_child()) is not None:

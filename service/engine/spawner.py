@@ -55,7 +55,7 @@ class Spawner:
             "modules": list(modules),
             "memory_limit": memory_limit,
             "cpu_slots": cpu_slots,
-            "json_lines": logs.writes_json(),
+            "lines": logs.form(),
         }
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None

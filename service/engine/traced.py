@@ -26,7 +26,7 @@ class TracedEngine:
     """Hands calls to another engine, each with the context of its span."""
 
     def __init__(self, inner: Engine, tracer: Tracer) -> None:
-        """Do not own ``inner``, but close it with this one."""
+        """Close ``inner`` with this one."""
         self._inner = inner
         self._tracer = tracer
 

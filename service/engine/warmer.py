@@ -35,6 +35,8 @@ class Warmer:
             try:
                 self._spawner.warm()
             except (EverycoreError, OSError) as error:
+                if self._closed.is_set():
+                    return  # it was ended while it loaded
                 _log.error("the tasks can't be loaded", error=str(error))
             else:
                 return

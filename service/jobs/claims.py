@@ -16,11 +16,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from service.jobs.database import CHANGES, WORK, Database, Transaction
+from service.jobs.database import CHANGES, WORK, Database, Row, Transaction
 from service.jobs.finishing import note_ends
 from service.jobs.model import Job, Payload, State, new_id
 
@@ -273,7 +273,12 @@ def _with_arguments(tx: Transaction, jobs: Sequence[Job]) -> list[Claim]:
     if not jobs:
         return []
     ids = tuple(job.id for job in jobs)
-    args = {row["job"]: Payload(row["media_type"], bytes(row["content"])) for row in tx.all("args", jobs=ids)}
+    rows = {row["job"]: row for row in tx.all("args", jobs=ids)}
     again = tuple(job.id for job in jobs if job.attempts > 1)
     ends = {row["job"]: row["seq"] for row in tx.all("log_ends", jobs=again)} if again else {}
-    return [Claim(job, args[job.id], ends.get(job.id, 0)) for job in jobs]
+    return [_claim_of(job, rows[job.id], ends.get(job.id, 0)) for job in jobs]
+
+
+def _claim_of(job: Job, row: Row, log_end: int) -> Claim:
+    traced = job if row["trace"] is None else replace(job, trace=json.loads(row["trace"]))
+    return Claim(traced, Payload(row["media_type"], bytes(row["content"])), log_end)

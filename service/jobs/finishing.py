@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from service.errors import TaskNotFound
@@ -32,7 +33,9 @@ def note_ends(tx: Transaction, rows: Sequence[Row], results: dict[str, Payload] 
             tx.ring(WORK)
     followers = [job for row in ended if (job := _follow_up(row, results.get(row["id"]))) is not None]
     if followers:
-        add(tx, followers, now)
+        parents = tuple(job.parent for job in followers)
+        traces = {row["job"]: json.loads(row["trace"]) for row in tx.all("traces", jobs=parents)}
+        add(tx, [replace(job, trace=traces.get(job.parent)) for job in followers], now)
         tx.ring(WORK)
 
 
@@ -63,5 +66,4 @@ def _follow_up(row: Row, result: Payload | None) -> NewJob | None:
         owner=row["owner"],
         request_id=row["request_id"],
         parent=row["id"],
-        trace=None if row["trace"] is None else json.loads(row["trace"]),
     )

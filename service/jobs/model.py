@@ -114,20 +114,21 @@ class Job:
     cpu_seconds: float | None
     webhook: str | None
     skip: bool
-    trace: dict[str, str] | None
     #: ``{"done", "total", "note"}`` as the task said last; of a pipeline with ``stages``, too.
     progress: dict[str, Any] | None = field(default=None)
     #: The problem document of the last attempt that went wrong.
     error: dict[str, Any] | None = field(default=None)
+    #: The trace context that it was submitted in, which is beside its row: who claims it is told.
+    trace: dict[str, str] | None = field(default=None)
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Job:
         """Make it of a row with the columns of ``COLUMNS``."""
-        values = {name: row[name] for name in cls.__slots__}
+        values = {name: row[name] for name in cls.__slots__ if name != "trace"}
         values["state"] = State(values["state"])
         for name in ("cancel_requested", "skip"):
             values[name] = bool(values[name])
-        for name in ("progress", "error", "trace"):
+        for name in ("progress", "error"):
             values[name] = None if values[name] is None else json.loads(values[name])
         return cls(**values)
 

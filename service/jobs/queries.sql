@@ -26,15 +26,15 @@ INSERT INTO batches (id, owner, total, created_at) VALUES (:id, :owner, :total, 
 
 -- name: add_job
 INSERT INTO jobs (id, task, owner, request_id, batch, parent, priority, cpu, timeout, run_at, ready, expires_at,
-    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip, trace)
+    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip)
 VALUES (:id, :task, :owner, :request_id, :batch, :parent, :priority, :cpu, :timeout, :run_at, :ready, :expires_at,
-    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip, :trace)
+    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip)
 
 -- name: add_job_once
 INSERT INTO jobs (id, task, owner, request_id, batch, parent, priority, cpu, timeout, run_at, ready, expires_at,
-    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip, trace)
+    max_attempts, max_crashes, created_at, idempotency_key, fingerprint, webhook, skip)
 VALUES (:id, :task, :owner, :request_id, :batch, :parent, :priority, :cpu, :timeout, :run_at, :ready, :expires_at,
-    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip, :trace)
+    :max_attempts, :max_crashes, :now, :idempotency_key, :fingerprint, :webhook, :skip)
 ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id
 
@@ -43,6 +43,12 @@ SELECT * FROM jobs WHERE owner = :owner AND idempotency_key = :idempotency_key
 
 -- name: add_payload
 INSERT INTO payloads (job, kind, media_type, content) VALUES (:job, :kind, :media_type, :content)
+
+-- name: add_trace
+INSERT INTO job_traces (job, trace) VALUES (:job, :trace)
+
+-- name: traces
+SELECT job, trace FROM job_traces WHERE job IN (:jobs*)
 
 -- name: job
 SELECT * FROM jobs WHERE id = :id
@@ -152,7 +158,9 @@ WHERE id IN (:ids*) AND state = 'queued'
 RETURNING *
 
 -- name: args
-SELECT job, media_type, content FROM payloads WHERE kind = 'args' AND job IN (:jobs*)
+SELECT payloads.job, media_type, content, trace
+FROM payloads LEFT JOIN job_traces ON job_traces.job = payloads.job
+WHERE kind = 'args' AND payloads.job IN (:jobs*)
 
 -- The fence: whoever lost the job meanwhile, or has another attempt of it, changes nothing.
 -- name: settle
@@ -264,7 +272,7 @@ WHERE id IN (
     ORDER BY next_at LIMIT 1 /*lock*/
 )
 RETURNING *, (SELECT request_id FROM jobs WHERE jobs.id = deliveries.job) AS request_id,
-    (SELECT trace FROM jobs WHERE jobs.id = deliveries.job) AS trace
+    (SELECT trace FROM job_traces WHERE job_traces.job = deliveries.job) AS trace
 
 -- name: settle_delivery
 UPDATE deliveries SET state = :state, next_at = :next_at, status = :status, error = :error,

@@ -18,6 +18,7 @@ def add_once(tx: Transaction, job: NewJob, now: float) -> str | None:
     if not tx.all("add_job_once", **_row(job, identity, now, job.batch)):
         return None
     tx.many("add_payload", [_args(job, identity)])
+    _add_traces(tx, [(job, identity)])
     return identity
 
 
@@ -27,7 +28,14 @@ def add(tx: Transaction, jobs: Sequence[NewJob], now: float, batch: str | None =
     pairs = list(zip(jobs, ids, strict=True))
     tx.many("add_job", [_row(job, identity, now, batch or job.batch) for job, identity in pairs])
     tx.many("add_payload", [_args(job, identity) for job, identity in pairs])
+    _add_traces(tx, pairs)
     return ids
+
+
+def _add_traces(tx: Transaction, pairs: Sequence[tuple[NewJob, str]]) -> None:
+    rows = [{"job": identity, "trace": json.dumps(dict(job.trace))} for job, identity in pairs if job.trace]
+    if rows:
+        tx.many("add_trace", rows)
 
 
 def _row(job: NewJob, identity: str, now: float, batch: str | None) -> Mapping[str, Any]:
@@ -52,7 +60,6 @@ def _row(job: NewJob, identity: str, now: float, batch: str | None) -> Mapping[s
         "fingerprint": job.fingerprint,
         "webhook": job.webhook,
         "skip": int(job.skip),
-        "trace": None if job.trace is None else json.dumps(dict(job.trace)),
     }
 
 

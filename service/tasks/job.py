@@ -7,6 +7,7 @@ log("read", 3) ─┬─ in a job ─────> a line of the job's log
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -22,7 +23,8 @@ MAX_LINE = 8192
 
 #: Number of the attempt that runs; 0 outside of a job.
 current_attempt: ContextVar[int] = ContextVar("current_attempt", default=0)
-#: What lines of the service's log say of the call; ``None`` outside of one, and where they are not JSON.
+#: What lines of the service's log say of the call: nothing where there are to be none; ``None`` outside of
+#: one, and where they are not JSON.
 current_call: ContextVar[Mapping[str, str] | None] = ContextVar("current_call", default=None)
 
 
@@ -46,6 +48,7 @@ def _say(text: str) -> None:
     call = current_call.get()
     if call is None:
         sys.stdout.write(f"{text}\n")
+    if not call:
         return
     trace = tracing.current.get()
     line = {
@@ -56,9 +59,10 @@ def _say(text: str) -> None:
         "level": "info",
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
-    # At once, and in one piece: others write there, too.
-    sys.stdout.write(f"{json.dumps(line)}\n")
-    sys.stdout.flush()
+    # At once, and in one write: others write there, too. A reader that went away makes no call fail.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(f"{json.dumps(line)}\n")
+        sys.stdout.flush()
 
 
 def send_line(emit: Callable[[str, Any], None], stream: str, line: str) -> None:

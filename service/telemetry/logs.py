@@ -15,7 +15,7 @@ import logging
 import select
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
@@ -51,9 +51,12 @@ def get_logger(**values: Any) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(**values))
 
 
-def writes_json() -> bool:
-    """Tell whether the lines of this process are JSON."""
-    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+def form() -> Literal["json", "text", "none"]:
+    """Return which form lines of this process have that are worth an ``info``."""
+    if not get_logger().is_enabled_for(logging.INFO):
+        return "none"
+    *_, last = structlog.get_config()["processors"]
+    return "json" if isinstance(last, structlog.processors.JSONRenderer) else "text"
 
 
 def info_each(event: str, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ Its own variables (``OTEL_SERVICE_NAME``, ``OTEL_RESOURCE_ATTRIBUTES``, ``OTEL_E
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResou
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import NoOpTracer, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace import Span as RawSpan
-from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import service
@@ -35,6 +36,8 @@ _KINDS = {
 _propagator = TraceContextTextMapPropagator()
 #: Nothing: whatever else the process may have as its current span is not ours.
 _ROOT = ParentContext()
+# It would warn of each header that can't be read, with what clients have written there.
+logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
 
 
 class OpenTelemetry:
@@ -50,6 +53,8 @@ class OpenTelemetry:
         )
         self._provider.add_span_processor(processor or BatchSpanProcessor(OTLPSpanExporter(endpoint)))
         self._tracer = self._provider.get_tracer("everycore", service.__version__)
+        #: Whether ``OTEL_SDK_DISABLED`` says so.
+        self.is_disabled = isinstance(self._tracer, NoOpTracer)
 
     def begin(
         self,
@@ -62,7 +67,10 @@ class OpenTelemetry:
     ) -> OpenSpan:
         """Return a new span; a ``parent`` that is no valid context is none."""
         above = _ROOT if parent is None else _propagator.extract(parent, _ROOT)
-        return OpenSpan(self._tracer.start_span(name, above, _KINDS[kind], details, start_time=_epoch(at)))
+        # One for the whole span, or it could end before it begins.
+        offset = time.time_ns() - time.monotonic_ns()
+        start = offset + _nanoseconds(at)
+        return OpenSpan(self._tracer.start_span(name, above, _KINDS[kind], details, start_time=start), offset)
 
     def close(self) -> None:
         """Send what is left; whom nobody hears does not hold the process up."""
@@ -75,23 +83,19 @@ class OpenTelemetry:
 class OpenSpan:
     """A ``Span``."""
 
-    __slots__ = ("_span", "context")
+    __slots__ = ("_offset", "_span", "context")
 
-    def __init__(self, span: RawSpan) -> None:
-        """Keep its context at hand: others want it at once."""
+    def __init__(self, span: RawSpan, offset: int) -> None:
+        """Keep its context at hand, for others; ``offset`` lies between the epoch and our clock's begin."""
         self._span = span
+        self._offset = offset
         context: dict[str, str] = {}
         _propagator.inject(context, set_span_in_context(span, _ROOT))
         self.context: Context = context
 
-    @property
-    def recorded(self) -> bool:
-        """Whether it is sampled."""
-        return self._span.is_recording()
-
     def event(self, name: str, at: float) -> None:
         """Note that something happened."""
-        self._span.add_event(name, timestamp=_epoch(at))
+        self._span.add_event(name, timestamp=self._offset + _nanoseconds(at))
 
     def end(
         self,
@@ -110,7 +114,7 @@ class OpenSpan:
             self._span.set_attributes(details)
         if error:
             self._span.set_status(StatusCode.ERROR, error)
-        self._span.end(_epoch(at))
+        self._span.end(self._offset + _nanoseconds(at))
 
 
 def _resource() -> Resource:
@@ -119,6 +123,5 @@ def _resource() -> Resource:
     return ours if SERVICE_NAME in told else ours.merge(Resource({SERVICE_NAME: "everycore"}))
 
 
-def _epoch(at: float | None) -> int | None:
-    """Return nanoseconds of the epoch, for a time of the monotonic clock."""
-    return None if at is None else time.time_ns() - time.monotonic_ns() + int(at * 1e9)
+def _nanoseconds(at: float | None) -> int:
+    return time.monotonic_ns() if at is None else int(at * 1e9)

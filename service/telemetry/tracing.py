@@ -32,10 +32,6 @@ class Span(Protocol):
     def context(self) -> Context:
         """What follows from it belongs to this."""
 
-    @property
-    def recorded(self) -> bool:
-        """Whether anybody will see it; if not, details need not be told."""
-
     def event(self, name: str, at: float) -> None:
         """Note that something happened."""
 
@@ -72,7 +68,7 @@ class Tracer(Protocol):
 
 
 def open_tracer(endpoint: str | None, sample: float) -> Tracer | None:
-    """Return what sends spans to an ``endpoint`` for OTLP over HTTP; ``None`` if there is none.
+    """Return what sends spans to an ``endpoint`` for OTLP over HTTP; ``None`` if there are to be none.
 
     It sends a part ``sample`` of the traces that begin here, and those that somebody else samples. It starts
     a thread. Raises ``ConfigurationError`` when OpenTelemetry is not installed.
@@ -82,7 +78,8 @@ def open_tracer(endpoint: str | None, sample: float) -> Tracer | None:
         return None
     from service.telemetry.opentelemetry import OpenTelemetry  # noqa: PLC0415 - an extra
 
-    return OpenTelemetry(endpoint, sample)
+    tracer = OpenTelemetry(endpoint, sample)
+    return None if tracer.is_disabled else tracer
 
 
 def check(endpoint: str | None) -> None:

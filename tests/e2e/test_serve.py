@@ -167,6 +167,14 @@ class TestDeath:
         assert httpx.get(f"{service.url}/healthz").status_code == 200
 
 
+WAITING = """
+import pathlib, time
+pathlib.Path(__file__).with_name("reached").touch()
+while not pathlib.Path(__file__).with_name("go").exists():
+    time.sleep(0.02)
+"""
+
+
 def checks(service):
     """Return the processes that look whether a reload will do."""
     return [process for process in service.processes() if process.cmdline()[-2:] == ["service", "check"]]
@@ -178,8 +186,7 @@ def checking(serve, tmp_path, **settings):
     service = serve(SERVICE_TASK_MODULES="mytasks", SERVICE_WEB_WORKERS="1", **settings)
     # Whoever runs its tasks has read the module by then.
     assert httpx.post(f"{service.url}/v1/tasks/version", json={}, timeout=20).json()["result"] == 1
-    endless = "import pathlib, time\npathlib.Path(__file__).with_name('reached').touch()\ntime.sleep(1000)\n"
-    (tmp_path / "mytasks.py").write_text(endless)
+    (tmp_path / "mytasks.py").write_text(WAITING + TASKS)
     service.parent.send_signal(signal.SIGHUP)
     wait_until((tmp_path / "reached").exists, 20, service.log.read_text)
     assert len(checks(service)) == 1
@@ -233,6 +240,16 @@ class TestReload:
 
         wait_until(lambda: "took too long" in service.log.read_text(), 20, service.log.read_text)
         wait_until(lambda: not checks(service), 5, service.log.read_text)
+        assert httpx.post(f"{service.url}/v1/tasks/version", json={}).json()["result"] == 1
+
+    def test_what_went_wrong_since_the_check_began_is_refused(self, serve, tmp_path):
+        service = checking(serve, tmp_path)
+        (tmp_path / ".env").write_text("SERVICE_WEB_THREADS=oops\n")
+
+        (tmp_path / "go").touch()
+
+        wait_until(lambda: "reload refused" in service.log.read_text(), 20, service.log.read_text)
+        assert "SERVICE_WEB_THREADS" in service.log.read_text()
         assert httpx.post(f"{service.url}/v1/tasks/version", json={}).json()["result"] == 1
 
     def test_a_check_goes_with_a_serve_that_is_killed(self, serve, tmp_path):

@@ -77,6 +77,19 @@ class TestDefaults:
             load()
         assert str(raised.value).count("SERVICE_") == 1
 
+    @pytest.mark.parametrize("url", ["collector:4318", "ftp://collector/v1/traces", "/v1/traces", "http://"])
+    def test_spans_are_sent_to_a_url(self, given, url):
+        given(TRACES_ENDPOINT=url)
+
+        with pytest.raises(ConfigurationError, match="such as http://collector:4318/v1/traces"):
+            load()
+
+    def test_a_key_of_the_receiver_is_no_part_of_its_url(self, given):
+        given(TRACES_ENDPOINT="http://me:sesame@collector:4318/v1/traces")
+
+        with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+            load()
+
     def test_settings_are_frozen(self):
         with pytest.raises(ValidationError):
             load().web_threads = 2  # type: ignore[misc]

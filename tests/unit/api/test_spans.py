@@ -10,6 +10,7 @@ from service.engine.traced import TracedEngine
 from service.errors import Saturated
 from service.telemetry import tracing
 from tests.spans import Kept, is_below
+from tests.unit.api.job_runs import HandRunner
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CLIENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -118,24 +119,31 @@ def test_lines_of_the_log_name_the_trace(client, capsys):
     assert line["trace_id"] == TRACE
 
 
-def test_a_job_remembers_its_trace(client, tracer, store):
+def trace_of(job, runner):
+    """Return what a runner is told."""
+    (claim,) = runner.claim()
+    assert claim.job.id == job
+    return claim.job.trace
+
+
+def test_a_job_remembers_its_trace(client, tracer, runner):
     job = client.post("/v1/jobs", json={"task": "sum_of_squares", "args": {"n": 10}}, headers=CLIENT).json[
         "id"
     ]
 
     request = tracer.one("POST /v1/jobs")
     context = request.get_span_context()
-    assert store.get(job).trace == {"traceparent": f"00-{TRACE}-{context.span_id:016x}-01"}
+    assert trace_of(job, runner) == {"traceparent": f"00-{TRACE}-{context.span_id:016x}-01"}
 
 
-def test_a_job_of_a_call_remembers_it_too(client, store):
+def test_a_job_of_a_call_remembers_it_too(client, runner):
     asked = {**CLIENT, "Prefer": "respond-async"}
     job = client.post("/v1/tasks/sum_of_squares", json={"n": 10}, headers=asked).json["id"]
 
-    assert tracing.trace_id(store.get(job).trace) == TRACE
+    assert tracing.trace_id(trace_of(job, runner)) == TRACE
 
 
-def test_without_an_endpoint_there_is_no_tracing(engine, make_client, store):
+def test_without_an_endpoint_there_is_no_tracing(engine, make_client, database):
     client = make_client(engine)
     job = client.post("/v1/jobs", json={"task": "sum_of_squares", "args": {"n": 10}}, headers=CLIENT).json[
         "id"
@@ -143,4 +151,4 @@ def test_without_an_endpoint_there_is_no_tracing(engine, make_client, store):
 
     assert client.application.extensions["everycore.engine"] is engine
     assert not isinstance(engine, TracedEngine)
-    assert store.get(job).trace is None
+    assert trace_of(job, HandRunner(database)) is None

@@ -135,14 +135,20 @@ def test_calls_of_a_feed_are_spans_too(engine, tracer):
 
 
 def test_a_call_that_never_ran_has_no_process(tracer):
-    (outcome,) = run(
-        TracedEngine(FakeEngine({"trace_of_mine": DeadlineExceeded(1.0, started=False)}), tracer),
-        [Call("trace_of_mine")],
-    )
+    class Late(FakeEngine):
+        def _run(self, calls, deadline, on_event):
+            for call in calls:
+                now = time.monotonic()
+                yield Outcome(
+                    call.index, Timing(0, now, now, now), error=DeadlineExceeded(1.0, started=False)
+                )
+
+    run(TracedEngine(Late(), tracer), [Call("trace_of_mine")])
 
     span = tracer.one("call trace_of_mine")
-    assert outcome.error is not None
     assert span.attributes["error.type"] == "deadline-exceeded"
+    assert "process.pid" not in span.attributes
+    assert span.events == ()
 
 
 def test_a_run_that_is_refused_ends_the_spans_of_its_calls(tracer):

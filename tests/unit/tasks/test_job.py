@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,6 +81,33 @@ def test_in_a_call_that_is_of_no_job_it_is_printed_too(
 
     assert capsys.readouterr().out == "read 5 rows\n"
     assert heard == []
+
+
+def test_where_no_info_is_logged_it_says_nothing(
+    heard: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = current_call.set({})
+    log("nobody wants to know")
+    current_call.reset(token)
+
+    assert capsys.readouterr().out == ""
+    assert heard == []
+
+
+def test_a_reader_of_the_log_that_went_away_makes_no_call_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    token = current_call.set({"task": "mine", "request_id": "order-7"})
+    with open(writer, "w", closefd=False) as nobody:
+        monkeypatch.setattr(sys, "stdout", nobody)
+        try:
+            log("hello")
+        finally:
+            current_call.reset(token)
+            monkeypatch.undo()
+            # What could not be written would be tried again at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+    os.close(writer)
 
 
 def test_a_job_knows_its_attempt(third_attempt: list[tuple[str, Any]]) -> None:

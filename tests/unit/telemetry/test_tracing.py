@@ -103,6 +103,14 @@ class TestSpans:
         assert past.events[0].timestamp / 1e9 == pytest.approx(now - 50, abs=1)
         assert past.end_time / 1e9 == pytest.approx(now - 10, abs=1)
 
+    def test_a_span_of_no_time_does_not_end_before_it_begins(self):
+        tracer = Kept()
+
+        for _ in range(1000):
+            tracer.begin("short", "internal", None).end(at=time.monotonic())
+
+        assert all((span.end_time or 0) >= (span.start_time or 0) > 0 for span in tracer.spans)
+
     def test_an_end_tells_a_better_name_and_what_went_wrong_and_is_the_only_one(self):
         tracer = Kept()
 
@@ -123,15 +131,32 @@ class TestSpans:
         below.end()
         span.end()
 
-        assert not span.recorded
         assert int(span.context["traceparent"][-2:], 16) & 1 == 0
         assert tracing.trace_id(below.context) == tracing.trace_id(span.context)
         assert tracer.spans == ()
 
     def test_whoever_began_the_trace_decides_whether_it_is_sampled(self):
-        assert Kept(sample=0.0).begin("ours", "server", FOREIGN).recorded
         unsampled = FOREIGN | {"traceparent": FOREIGN["traceparent"][:-2] + "00"}
-        assert not Kept(sample=1.0).begin("ours", "server", unsampled).recorded
+        none, all_of_them = Kept(sample=0.0), Kept(sample=1.0)
+
+        none.begin("ours", "server", FOREIGN).end()
+        all_of_them.begin("ours", "server", unsampled).end()
+
+        assert len(none.spans) == 1
+        assert all_of_them.spans == ()
+
+
+def test_what_clients_write_into_headers_is_not_logged(capsys, caplog):
+    Kept().begin("ours", "server", FOREIGN | {"tracestate": "\x9b31m,rubbish=" + 9000 * "x"})
+
+    assert caplog.text == ""
+    assert capsys.readouterr() == ("", "")
+
+
+def test_opentelemetrys_own_switch_turns_it_off(monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+    assert tracing.open_tracer("http://127.0.0.1:4318/v1/traces", 1.0) is None
 
 
 class TestSending:
