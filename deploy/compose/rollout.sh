@@ -1,5 +1,5 @@
 #!/bin/sh
-# Put a new version in place of the one that runs: no request fails, and none waits for it. `make deploy`.
+# Put a new version in place of the one that runs: no request fails, and none waits longer than a moment. `make deploy`.
 #
 #   build ─> new web beside the old ─> healthy, and the proxy knows it ─> the old stops, and is removed ─> the rest
 #                     └─> not healthy: the new is removed, the old goes on, exit status 1
@@ -7,9 +7,10 @@
 # deploy/compose/rollout.sh [-p PROJECT] [-n]
 #   -p  as of docker compose
 #   -n  don't build: the image that EVERYCORE_IMAGE names is there
-# .env and the variables of docker compose count as ever. DEPLOY_TIMEOUT is how many seconds the new version has to
-# become healthy, 180 if it is not set.
+# .env and the variables of docker compose count as ever. DEPLOY_TIMEOUT, from the environment, is how many seconds the
+# new version has to become healthy, 180 if it is not set.
 set -eu
+cd "$(dirname "$0")/../.."
 
 say() { echo "deploy: $*" >&2; }
 
@@ -23,10 +24,16 @@ while getopts p:n option; do
 done
 patience=${DEPLOY_TIMEOUT:-180}
 
-compose() { docker compose ${project:+-p "$project"} "$@"; }
+compose() { docker compose ${project:+-p "$project"} "$@" < /dev/null; }
 
-# The containers of a service that run.
-running() { compose ps --quiet --status running "$1"; }
+# The containers of a service, without those of `docker compose run`; those that run, unless it is told otherwise.
+containers() {
+    service=$1; shift
+    docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$name" \
+        --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False "$@"
+}
+
+running() { containers "$1" --filter status=running; }
 
 count() { echo "$1" | grep -c . || true; }
 
@@ -38,26 +45,19 @@ made_of() {
     docker inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}} {{.Image}}' "$1"
 }
 
-# What the proxy says: how many servers take requests.
-servers() {
-    compose exec -T proxy python -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:8405/servers").read().decode())'
-}
-
-# The proxy asks for itself who is healthy. If it is not there, or late, requests wait for a moment; none fails.
-await_proxy() {
-    [ -n "$(running proxy)" ] || return 0
-    tries=40
-    until [ "$(servers 2> /dev/null || echo 0)" -ge "$1" ]; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || { say "the proxy does not see every container of web"; return 0; }
-        sleep 0.5
-    done
+# Whether the proxy can't find a container of web by that name: what another deployment was about to put in place.
+is_left_over() {
+    names="{{with index .NetworkSettings.Networks \"$front\"}}in it{{range .Aliases}} {{.}}{{end}}{{end}}"
+    case " $(docker inspect --format "$names" "$1") " in
+        *' web '*) return 1 ;;
+        *' in it '*) return 0 ;;
+    esac
+    return 1
 }
 
 # Have a container in the network of the proxy, anew.
 join() {
     id=$1; shift
-    front=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$id")_front
     docker network disconnect "$front" "$id"
     docker network connect "$@" "$front" "$id"
 }
@@ -73,28 +73,62 @@ await_health() {
     done
 }
 
+# What the proxy says: how many servers take requests.
+servers() {
+    compose exec -T proxy python -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:8405/servers").read().decode())'
+}
+
+# The proxy asks for itself who is healthy.
+await_proxy() {
+    [ -n "$(running proxy)" ] || return 0
+    tries=40
+    until [ "$(servers 2> /dev/null || echo 0)" -ge "$1" ]; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || { why='the proxy did not find every container of web'; return 1; }
+        sleep 0.5
+    done
+}
+
 # Whatever ends this while the new containers are not yet in use removes them.
 give_up() {
-    new=$(without "$(compose ps --all --quiet web)" "$before")
-    for id in $new; do
+    trap '' INT TERM HUP PIPE
+    set +e
+    for id in $(without "$(containers web --all)" "$before"); do
         say "the last lines of what is new, $id:"
-        docker logs --tail 500 "$id" 2>&1 | grep -v '"event": "request"' | tail -n 20 >&2 || true
+        docker logs --tail 500 "$id" 2>&1 | grep -v '"event": "request"' | tail -n 20 >&2
         docker rm --force "$id" > /dev/null
     done
-    say "the new version did not become healthy, and was removed. The old one goes on. Put it right, or the image back," \
-        "before the next 'docker compose up'."
+    say "$why. What is new was removed, and the old version goes on. The next 'docker compose up' would take the new one" \
+        "again. So put it right, or give the old image its name back:"
+    docker inspect --format 'docker tag {{.Image}} {{.Config.Image}}' "$(echo "$old" | tail -n 1)" >&2
     exit 1
 }
 
+name=$(compose config | sed -n 's/^name: "\{0,1\}\([^"]*\)"\{0,1\}$/\1/p')
+[ -n "$name" ] || exit 1 # Compose has said why
+if command -v flock > /dev/null; then
+    exec 9> "${TMPDIR:-/tmp}/$name.deploy.lock"
+    flock -n 9 || { say "another deployment of $name is under way"; exit 1; }
+fi
 [ -z "$build" ] || compose build
-# Those that have stopped would be started again, and counted.
-compose rm --force web > /dev/null 2>&1
+front=$(docker network ls --format '{{.Name}}' --filter "label=com.docker.compose.project=$name" \
+    --filter label=com.docker.compose.network=front)
+
+# What has stopped would be started again, and counted.
+for id in $(containers web --all); do
+    state=$(docker inspect --format '{{.State.Status}}' "$id")
+    if [ "$state" = created ] || [ "$state" = exited ] || [ "$state" = dead ] || is_left_over "$id"; then
+        say "removing $id, which stands still or was left by a deployment that was broken off"
+        docker rm --force "$id" > /dev/null
+    fi
+done
 before=$(running web)
 old=''
 if [ -n "$before" ]; then
     # One that is made and not started tells what a new one would be made of.
-    compose create --no-build --no-recreate --scale "web=$(($(count "$before") + 1))" web 2> /dev/null
-    sample=$(without "$(compose ps --all --quiet web)" "$before")
+    said=$(compose create --no-build --no-recreate --scale "web=$(($(count "$before") + 1))" web 2>&1) ||
+        { say "$said"; exit 1; }
+    sample=$(without "$(containers web --all)" "$before")
     for id in $before; do
         [ "$(made_of "$id")" = "$(made_of "$sample")" ] || old=$(printf '%s\n%s' "$old" "$id")
     done
@@ -105,15 +139,16 @@ wanted=$(count "$old")
 
 if [ -n "$old" ]; then
     say "starting $wanted new beside $wanted old"
+    why='the new version did not become healthy'
     trap give_up EXIT
-    trap 'exit 1' INT TERM HUP
+    trap 'why="it was broken off"; exit 1' INT TERM HUP
     # Were it replaced together with those that depend on it, Compose would stop them.
     compose up --detach --no-build secrets
     compose create --no-build --no-recreate --scale "web=$(($(count "$old") + wanted))" web
-    new=$(without "$(compose ps --all --quiet web)" "$before")
+    new=$(without "$(containers web --all)" "$before")
     # Nobody finds it by the name "web" until it is healthy: one that ends in between would take requests along.
     for id in $new; do join "$id"; docker start "$id" > /dev/null; done
-    await_health "$new"
+    await_health "$(without "$(containers web --all)" "$old")"
     for id in $new; do join "$id" --alias web; done
     await_proxy "$(count "$(running web)")"
     trap - EXIT INT TERM HUP

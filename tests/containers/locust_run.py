@@ -67,11 +67,10 @@ class Locust:
         """Return what it has said so far."""
         return self._log.read_text()
 
-    def requests_within(self, seconds: float) -> bool:
+    def wait_for_answers(self, seconds: float) -> None:
         """Wait until it has had more answers than now."""
         before = self._requests()
         eventually(lambda: self._requests() > before, seconds, self.said)
-        return True
 
     def _requests(self) -> int:
         found = re.findall(r"^ *Aggregated +(\d+)", self.said(), re.MULTILINE)

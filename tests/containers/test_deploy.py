@@ -1,5 +1,7 @@
 """A new version in place of the old, by ``docker compose up`` and by ``make deploy``: no client notices."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from tests import load_tests
 from tests.containers.locust_run import Locust
-from tests.containers.stack import SLOW, Stack
+from tests.containers.stack import SLOW, Stack, eventually, run
 from tests.containers.versions import Versions
 from tests.e2e.steady_load import Load
 
@@ -41,6 +43,20 @@ def deploy(versions: Versions) -> None:
     versions.deploy()
 
 
+def reload(versions: Versions) -> None:
+    """Have Gunicorn load the tasks anew."""
+    old = workers(versions)
+    versions.stack.execute("web", "sh", "-c", "python -m service check > /dev/null && kill -HUP 1")
+    eventually(lambda: workers(versions).isdisjoint(old), 60, versions.stack.logs)
+
+
+def workers(versions: Versions) -> set[str]:
+    """Return Gunicorn's workers, each with its container: children of the only child of the first process."""
+    tree = "cat /proc/$(cat /proc/1/task/1/children | tr -d ' ')/task/*/children"
+    pids = versions.stack.execute("web", "sh", "-c", tree).split()
+    return {f"{versions.web()} {pid}" for pid in pids}
+
+
 each_way = pytest.mark.parametrize("way", [up, deploy])
 
 
@@ -69,16 +85,17 @@ def test_no_request_fails(versions: Versions, way: Way) -> None:
 
 
 @load_tests.needed
-@each_way
+@pytest.mark.parametrize("way", [up, deploy, reload])
 def test_no_request_of_locusts_fails(versions: Versions, way: Way, tmp_path: Path) -> None:
+    old = workers(versions)
     versions.make()
     with Locust(tmp_path, versions.stack.url) as locust:
         way(versions)
-        asked = locust.requests_within(SLOW)
+        locust.wait_for_answers(SLOW)
 
+    assert workers(versions).isdisjoint(old)
     assert locust.status == 0, locust.said()
     assert "objectives kept" in locust.said()
-    assert asked
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -88,7 +105,7 @@ def test_a_version_that_can_not_serve_is_removed_and_the_old_one_goes_on(
     serving, before = versions.last, versions.web()
     with Load(versions.stack) as load:
         bad = versions.make(BROKEN[broken])
-        with pytest.raises(AssertionError, match="did not become healthy, and was removed") as failed:
+        with pytest.raises(AssertionError, match=r"did not become healthy\. What is new was removed") as failed:
             versions.deploy(DEPLOY_TIMEOUT="25")
         load.wait_for_answers()
 
@@ -102,6 +119,48 @@ def test_a_version_that_can_not_serve_is_removed_and_the_old_one_goes_on(
     assert "broken" in str(failed.value), "what the new version said"
     assert slowest(load) < GAP / 2, load.longest
     assert set(versions.web()).isdisjoint(before)
+
+
+def test_one_that_was_killed_is_made_good_by_the_next(versions: Versions) -> None:
+    old = versions.web()
+    with Load(versions.stack) as load:
+        new = versions.make()
+        # So it is killed between the start of what is new and its use.
+        with versions.deploying() as process:
+            eventually(lambda: len(versions.web()) == 2, 60, versions.stack.logs)
+            os.killpg(process.pid, signal.SIGKILL)
+        left = set(versions.web()) - set(old)
+        assert "left by a deployment that was broken off" in versions.deploy()
+        load.wait_for_answers()
+
+    load.check()
+    assert new in load.versions
+    assert len(versions.web()) == 1
+    assert not set(versions.web()) & (set(old) | left)
+
+
+def test_there_is_one_at_a_time(versions: Versions) -> None:
+    versions.make()
+    with versions.deploying() as process:
+        eventually(lambda: len(versions.web()) == 2, 60, versions.stack.logs)
+        with pytest.raises(AssertionError, match=r"another deployment of .* is under way"):
+            versions.deploy()
+        assert process.wait(SLOW) == 0
+    assert len(versions.web()) == 1
+
+
+def test_a_container_for_one_command_is_not_taken_for_web(versions: Versions) -> None:
+    stack = versions.stack
+    stack.compose("run", "-d", "--no-deps", "--name", f"{stack.project}-once", "web", "sleep", "600")
+    try:
+        versions.make()
+        versions.deploy()
+
+        once = [found for found in stack.containers("web") if found["Name"] == f"/{stack.project}-once"]
+        assert [found["State"]["Status"] for found in once] == ["running"]
+        assert len(versions.web()) == 1
+    finally:
+        run("docker", "rm", "--force", f"{stack.project}-once")
 
 
 def test_it_starts_what_does_not_run_and_does_nothing_when_nothing_is_new(built: Stack) -> None:

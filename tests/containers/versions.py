@@ -1,8 +1,13 @@
 """Versions of one image: the one that was built, and tasks upon it that tell which version they are."""
 
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.containers.stack import SLOW, Stack, run
+from tests.containers.stack import SLOW, Stack, environment, run
 from tests.e2e.steady_load import write_tasks
 
 IMAGE = """
@@ -66,6 +71,31 @@ class Versions:
             "sh", "-c", 'make -s deploy ARGS="$0" 2>&1', arguments, timeout=SLOW, **variables
         )
 
+    @contextlib.contextmanager
+    def deploying(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Have the script at work, in a process group of its own, while the block runs."""
+        command = ["deploy/compose/rollout.sh", "-n", "-p", self.stack.project]
+        variables = environment(**self.stack.variables)
+        log = self._folder / "deploy.log"
+        with log.open("wb") as said:
+            process = subprocess.Popen(
+                command,
+                cwd=self.stack.folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def web(self) -> list[str]:
-        """Return the ids of the containers of web."""
-        return sorted(container["Id"] for container in self.stack.containers("web"))
+        """Return the ids of the containers of web, without those for one command."""
+        label = "com.docker.compose.oneoff"
+        found = self.stack.containers("web")
+        return sorted(each["Id"] for each in found if each["Config"]["Labels"][label] == "False")
