@@ -13,7 +13,7 @@ from tests.unit.pages import ROOT
 class Locust:
     """Locust with its mix of all scenarios, for as long as the block runs."""
 
-    OBJECTIVES = "[default]\nrequests = 1\nfailures = 0.0\nrefusals = 0.0\n"
+    OBJECTIVES = "[default]\nrequests = 0\nfailures = 0.0\nrefusals = 0.0\n\n[total]\nrequests = 50\n"
 
     def __init__(self, folder: Path, url: str) -> None:
         """Leave its objectives and what it says in ``folder``."""

@@ -71,6 +71,11 @@ class Versions:
             "sh", "-c", 'make -s deploy ARGS="$0" 2>&1', arguments, timeout=SLOW, **variables
         )
 
+    def running(self) -> int:
+        """Return how many of them run; one that only tells what it is made of does not."""
+        found = self.stack.containers("web")
+        return sum(each["State"]["Status"] == "running" for each in found)
+
     @contextlib.contextmanager
     def deploying(self) -> Iterator[subprocess.Popen[bytes]]:
         """Have the script at work, in a process group of its own, while the block runs."""

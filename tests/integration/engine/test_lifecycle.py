@@ -205,11 +205,13 @@ def test_a_fork_server_that_has_not_loaded_everything_holds_up_no_end(make_engin
     engine.warm()
     wait_until((tmp_path / "reached").exists)
 
+    # What one is given that is stuck would be noticed, however busy the machine is.
+    monkeypatch.setattr(spawner, "STUCK", 60.0)
     began = time.monotonic()
     engine.close()
 
-    assert time.monotonic() - began < spawner.STUCK
-    assert not below(os.getpid())
+    assert time.monotonic() - began < spawner.STUCK / 2
+    wait_until(lambda: not below(os.getpid()))
 
 
 @pytest.mark.timeout(240)
