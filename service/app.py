@@ -33,7 +33,7 @@ from service.api.readiness import StoreCheck
 from service.collectors import collectors
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
-from service.engine.traced import TracedEngine
+from service.engine.traced import traced
 from service.jobs import checks
 from service.jobs.store import Store, open_store
 from service.jobs.webhooks.allowed import parse_allowed
@@ -73,10 +73,8 @@ def create_app(
     app.url_map.merge_slashes = False
     app.extensions["everycore.settings"] = settings
     app.extensions["everycore.contracts"] = {task.name: contract.build(task) for task in registry.all_tasks()}
-    engine = engine or LocalEngine.of(settings, observer=EngineMetrics())
     tracer = tracing.open_tracer(settings.traces_endpoint, settings.traces_sample)
-    if tracer is not None:
-        engine = TracedEngine(engine, tracer)
+    engine = traced(engine or LocalEngine.of(settings, observer=EngineMetrics()), tracer)
     app.extensions["everycore.tracer"] = tracer
     app.extensions["everycore.engine"] = engine
     app.extensions["everycore.collectors"] = collectors(settings, engine, store)

@@ -15,7 +15,7 @@ from service import children
 from service.collectors import collectors
 from service.engine.base import Engine
 from service.engine.local import LocalEngine
-from service.engine.traced import TracedEngine
+from service.engine.traced import traced
 from service.jobs.attempt import MAX_RESULT
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
@@ -64,11 +64,10 @@ def work(settings: Settings, database: Database | None = None, *, is_served: boo
         contextlib.closing(LocalEngine.of(settings, queue_timeout=_LONG, observer=EngineMetrics())) as engine,
         contextlib.ExitStack() as more,
     ):
-        traced: Engine = engine
         if (tracer := tracing.open_tracer(settings.traces_endpoint, settings.traces_sample)) is not None:
             more.callback(tracer.close)
-            traced = TracedEngine(engine, tracer)
-        runner = Runner(store, with_pipelines(traced, settings), contracts, settings, tracer)
+        around = with_pipelines(traced(engine, tracer), settings)
+        runner = Runner(store, around, contracts, settings, tracer)
         for signum in STOPS:
             signal.signal(signum, lambda signum, _: runner.stop(quickly=signum in children.QUICK))
         if settings.runner_bind and not is_served:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar, cast
 
+from service.engine.around import AroundEngine
 from service.engine.base import Call, Engine, Feed, OnEvent, Outcome, Outcomes
 from service.engine.problems import kind_of
 from service.errors import Cancelled, EverycoreError
@@ -22,12 +23,17 @@ MAX_SPANS = 128
 Taken = TypeVar("Taken", bound=Call | Outcome | None)
 
 
-class TracedEngine:
+def traced(engine: Engine, tracer: Tracer | None) -> Engine:
+    """Return an engine whose calls are spans, if anybody traces."""
+    return engine if tracer is None else TracedEngine(engine, tracer)
+
+
+class TracedEngine(AroundEngine):
     """Hands calls to another engine, each with the context of its span."""
 
     def __init__(self, inner: Engine, tracer: Tracer) -> None:
         """Close ``inner`` with this one."""
-        self._inner = inner
+        super().__init__(inner)
         self._tracer = tracer
 
     def run(
@@ -45,36 +51,13 @@ class TracedEngine:
         """
         spans = _Spans(self._tracer, current.get())
         if isinstance(calls, Feed):
-            traced: Iterable[Call | Outcome] | Feed = replace(calls, calls=_Traced(calls.calls, spans))
+            taken: Iterable[Call | Outcome] | Feed = replace(calls, calls=_Traced(calls.calls, spans))
         else:
-            traced = _Traced(calls, spans)
+            taken = _Traced(calls, spans)
         inner = self._inner.run(
-            traced, deadline=deadline, on_event=on_event, hangup_fd=hangup_fd, together=together
+            taken, deadline=deadline, on_event=on_event, hangup_fd=hangup_fd, together=together
         )
         return _TracedOutcomes(inner, spans)
-
-    @property
-    def backlog(self) -> float:
-        """Seconds that one more call would wait now before it starts, as far as can be told."""
-        return self._inner.backlog
-
-    @property
-    def ready(self) -> bool:
-        """Whether a call need not wait for the tasks, and what they share, to be loaded."""
-        return self._inner.ready
-
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more work."""
-        return self._inner.closed
-
-    def warm(self) -> None:
-        """Load the tasks and what they share, now and whenever they are lost, so that calls need not wait."""
-        self._inner.warm()
-
-    def close(self) -> None:
-        """Stop everything and free every process; a second call does nothing."""
-        self._inner.close()
 
 
 class _Spans:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
+from service.engine.around import AroundEngine
 from service.engine.base import Call, Engine, Feed, OnEvent, Outcome, Outcomes
 from service.engine.crews import Crews
 from service.errors import CallError, Stopping
@@ -19,15 +20,15 @@ from service.pipelines.single import PipelineCall
 from service.tasks import registry
 
 
-class PipelineEngine:
+class PipelineEngine(AroundEngine):
     """Hands calls of tasks to another engine, and runs pipelines on that, too."""
 
     def __init__(self, inner: Engine, *, processes: int, max_result: int) -> None:
-        """Do not own ``inner``, but close it with this one.
+        """Close ``inner`` with this one.
 
         ``processes`` is how many pipelines may have; a result of theirs has up to ``max_result`` bytes.
         """
-        self._inner = inner
+        super().__init__(inner)
         self._crews = Crews(processes)
         self._max_result = max_result
 
@@ -51,29 +52,6 @@ class PipelineEngine:
                 calls, deadline=deadline, on_event=on_event, hangup_fd=hangup_fd, together=together
             )
         return _Mixed(self._inner, self._crews, self._max_result, calls, deadline, on_event, hangup_fd)
-
-    @property
-    def backlog(self) -> float:
-        """Seconds that one more call would wait now before it starts, as far as can be told."""
-        return self._inner.backlog
-
-    @property
-    def ready(self) -> bool:
-        """Whether a call need not wait for the tasks, and what they share, to be loaded."""
-        return self._inner.ready
-
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more work."""
-        return self._inner.closed
-
-    def warm(self) -> None:
-        """Load the tasks and what they share, now and whenever they are lost, so that calls need not wait."""
-        self._inner.warm()
-
-    def close(self) -> None:
-        """Stop everything and free every process; a second call does nothing."""
-        self._inner.close()
 
 
 class _Mixed(Outcomes):

@@ -10,9 +10,8 @@ from typing import Any
 import psutil
 
 from service import work
-from service.engine.base import Engine
 from service.engine.local import LocalEngine
-from service.engine.traced import TracedEngine
+from service.engine.traced import traced
 from service.jobs.database import Database, open_database
 from service.jobs.migrate import Migrated
 from service.jobs.model import Job, NewJob, Payload, State
@@ -64,8 +63,8 @@ class Workshop:
         engine = LocalEngine.of(known, queue_timeout=1e6)
         contracts = {task.name: contract.build(task) for task in registry.all_tasks()}
         database = database or self.database()
-        traced: Engine = engine if tracer is None else TracedEngine(engine, tracer)
-        runner = Runner(database, work.with_pipelines(traced, known), contracts, known, tracer)
+        inner = traced(engine, tracer)
+        runner = Runner(database, work.with_pipelines(inner, known), contracts, known, tracer)
         thread = threading.Thread(target=runner.run)
         thread.start()
         try:
