@@ -40,6 +40,14 @@ class RollingWorker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no typ
             self.generation.give_up()
         super().handle_exit(sig, frame)
 
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop at once, by ``SystemExit``.
+
+        Gunicorn's own way shuts the pool of threads down in between, by a lock that this thread may hold: it
+        is the one that hands requests to the pool. The threads end with Python, with or without that.
+        """
+        super(ThreadWorker, self).handle_quit(sig, frame)
+
     def leave_if_relieved(self) -> None:
         """Stop when newer workers are ready."""
         if self.is_leaving and self.generation.is_relieved:

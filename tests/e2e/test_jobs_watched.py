@@ -102,7 +102,9 @@ def test_events_come_while_a_job_runs(service: Service) -> None:
 
 
 def test_those_who_wait_leave_threads_to_others_and_give_theirs_back(service: Service) -> None:
-    # Given more streams than may be
+    # Given workers that have loaded the tasks, and more streams than may be
+    ready = lambda: {httpx.get(f"{service.url}/readyz").status_code for _ in range(10)} == {200}  # noqa: E731
+    wait_until(ready, 30, service.log.read_text)
     job = submit(service, lines=1, pause=60)
     with contextlib.ExitStack() as opened:
         streams = [
