@@ -20,6 +20,7 @@ from service.tasks import registry
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test's tasks reach another test."""
+    registry.load()  # those of the project itself stay
     monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
 
 
