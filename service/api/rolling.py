@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 import time
 from typing import Any
 
@@ -29,6 +30,7 @@ class RollingWorker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no typ
     generation: Generation
     #: Whether it shall leave as soon as newer workers are ready.
     is_leaving = False
+    _must_quit = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop; at a reload not before new workers are ready, unless told so again."""
@@ -40,13 +42,23 @@ class RollingWorker(ThreadWorker):  # type: ignore[misc] # Gunicorn ships no typ
             self.generation.give_up()
         super().handle_exit(sig, frame)
 
-    def handle_quit(self, sig: int, frame: Any) -> None:
-        """Stop at once, by ``SystemExit``.
+    def handle_quit(self, *_: Any) -> None:
+        """Stop as soon as the loop gets there.
 
-        Gunicorn's own way shuts the pool of threads down in between, by a lock that this thread may hold: it
-        is the one that hands requests to the pool. The threads end with Python, with or without that.
+        Gunicorn does so within the handler: it waits there for a lock of the pool of threads, for ever if
+        this thread was just about to hand a request to them.
         """
-        super(ThreadWorker, self).handle_quit(sig, frame)
+        self.alive = False
+        self.cfg.worker_int(self)
+        self._must_quit = True
+        self.method_queue.defer(lambda: None)  # have the loop look
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections, requests and their ends; raises ``SystemExit`` if it shall stop at once."""
+        super().wait_for_and_dispatch_events(timeout)
+        if self._must_quit:
+            self.tpool.shutdown(wait=False)
+            sys.exit(0)
 
     def leave_if_relieved(self) -> None:
         """Stop when newer workers are ready."""
