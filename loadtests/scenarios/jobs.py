@@ -14,22 +14,25 @@ _OPEN = frozenset({"queued", "running"})
 
 
 def long_poll(user: Asking) -> None:
-    """Submit, then let one request wait for the end."""
+    """Submit, then let a request wait for the end."""
     n = random.randint(1000, 100_000)
-    href = _submit(user, n)
-    _check(user.ask(f"{href}?wait={WAIT}", Answer.document, method="GET"), n)
+    _check(ended(user, f"{_submit(user, n)}?wait={WAIT}"), n)
 
 
 def poll(user: Asking) -> None:
     """Submit, then look again and again."""
     n = random.randint(1000, 100_000)
-    href = _submit(user, n)
+    _check(ended(user, _submit(user, n)), n)
+
+
+def ended(user: Asking, path: str) -> Document:
+    """Ask for a job until it has ended: a server that stops lets nobody wait."""
     until = time.monotonic() + PATIENCE
-    while (job := user.ask(href, Answer.document, method="GET")).get("state") in _OPEN:
+    while (job := user.ask(path, Answer.document, method="GET")).get("state") in _OPEN:
         if time.monotonic() > until:
             raise Wrong("the job does not end")
         time.sleep(BETWEEN)  # gevent's: Locust has put it there
-    _check(job, n)
+    return job
 
 
 def _submit(user: Asking, n: int) -> str:

@@ -6,11 +6,12 @@ import random
 
 from loadtests.scenarios.answers import Answer, is_so, sum_of_squares
 from loadtests.scenarios.asking import Asking, scenario
+from loadtests.scenarios.jobs import WAIT, ended
 
 #: A tenth of the sample's own numbers, which take 1.5 s of CPU a request: here are more requests to judge.
 NUMBERS = (1_000_000, 800_000, 1_200_000, 900_000)
-#: Seconds that the background task takes, and that an answer may wait for its end.
-DURATION, WAIT = 0.05, 20
+#: Seconds that the background task takes.
+DURATION = 0.05
 
 
 def concurrent(user: Asking) -> None:
@@ -57,9 +58,6 @@ def background(user: Asking) -> None:
         is_so(answer.headers.get("Location") == href, "Location is another")
         return href
 
-    def ended(answer: Answer) -> None:
-        is_so(answer.document()["state"] == "succeeded", "the job has not succeeded")
-
     def logged(answer: Answer) -> None:
         log = answer.content.decode()
         is_so(f"started: {message}" in log and f"finished: {message}" in log, "lines are missing in the log")
@@ -67,7 +65,7 @@ def background(user: Asking) -> None:
     body = {"message": message, "duration": DURATION}
     path = "/start_background_process/"
     href = user.ask(path, accepted, body=body, status=202)
-    user.ask(f"{href}?wait={WAIT}", ended, method="GET")
+    is_so(ended(user, f"{href}?wait={WAIT}").get("state") == "succeeded", "the job has not succeeded")
     user.ask(f"{href}/log", logged, method="GET")
 
 
