@@ -1,16 +1,20 @@
 """The scenarios of the load tests, by Locust, asking a real service for a few seconds."""
 
 import contextlib
+import json
 import re
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from loadtests.scenarios import NAMES
+from loadtests.scenarios.answers import sum_of_squares
 from tests import load_tests
 from tests.unit.pages import ROOT
 
@@ -138,9 +142,49 @@ class Wrong(BaseHTTPRequestHandler):
         pass
 
 
+class Stopping(Wrong):
+    """Has jobs, and lets nobody wait for the end of one: who comes again finds it ended."""
+
+    jobs: ClassVar[dict[str, Any]] = {}
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        href = f"/v1/jobs/{len(self.jobs)}"
+        self.jobs[href] = body
+        if "message" in body:
+            self._say(202, {"message": "Background task started successfully", "job": {"href": href}}, href)
+        else:
+            self._say(202, {"state": "queued", "href": href}, href)
+
+    def do_GET(self) -> None:
+        href = self.path.removesuffix("/log").partition("?")[0]
+        body = self.jobs.get(href, {})
+        if self.path.endswith("/log"):
+            self._say(200, "started: {0}, finished: {0}".format(body["message"]))
+            return
+        self.asked[href] += 1
+        if self.asked[href] == 1:
+            self._say(200, {"state": "running"})
+        else:
+            result = sum_of_squares(body["args"]["n"]) if "args" in body else None
+            self._say(200, {"state": "succeeded", "result": result})
+
+    def _say(self, status: int, document: object, location: str = "") -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Request-ID", "stopping")
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+        self.wfile.write(body)
+
+
 @contextlib.contextmanager
-def wrong_service() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Wrong) as server:
+def asked(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -152,14 +196,24 @@ def wrong_service() -> Iterator[str]:
 
 
 def test_a_wrong_answer_is_a_failure_whatever_its_status(tmp_path):
-    asked = [name for name in SCENARIOS if name != "mix"]
-    users = str(len(asked))
-    with wrong_service() as url:
-        run = Run(tmp_path, url, "-u", users, "-r", users, "-t", "3s", "--pace", "5", *scenarios(*asked))
+    names = [name for name in SCENARIOS if name != "mix"]
+    users = str(len(names))
+    with asked(Wrong) as url:
+        run = Run(tmp_path, url, "-u", users, "-r", users, "-t", "3s", "--pace", "5", *scenarios(*names))
 
     assert run.status == 1
-    assert {name for name in asked if f"MISSED: failures of {name} is 1, above 0" in run.said} == set(asked)
+    assert {name for name in names if f"MISSED: failures of {name} is 1, above 0" in run.said} == set(names)
     assert re.search(r"POST /v1/tasks/\S+: Wrong\(.*\) \(request id nonsense\)", run.said)
+
+
+def test_who_waits_for_a_job_asks_again_when_a_server_that_stops_has_answered_before_its_end(tmp_path):
+    names = ("jobs", "sample_background")
+    with asked(Stopping) as url:
+        run = Run(tmp_path, url, "-u", "2", "-r", "2", "-t", "4s", "--pace", "5", *scenarios(*names))
+
+    assert run.status == 0, run.said
+    assert set(run.requests()) == {*names, "total"}
+    assert max(Stopping.asked.values()) == 2
 
 
 def test_nobody_there_is_a_failure(tmp_path):
