@@ -144,24 +144,31 @@ def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
 
 
 @contextmanager
-def without_web(stack: Stack) -> Iterator[None]:
+def without_web(stack: Stack, **variables: str) -> Iterator[None]:
     """Have no container of web, and so none that the proxy could find by name."""
     stack.compose("rm", "--stop", "--force", "web")
     try:
         yield
     finally:
-        stack.up("--no-build")
+        stack.up("--no-build", **variables)
 
 
 class TestWithoutAServer:
     def test_a_request_waits_for_one(self, stack):
+        # However long the engine takes to start one: 100 seconds are the most that it is given.
+        patient = {"PROXY_TRIES": "480"}
+        stack.up("--no-build", "--no-deps", "proxy", **patient)
         with ThreadPoolExecutor() as threads:
-            with without_web(stack):
+            with without_web(stack, **patient):
                 answer = threads.submit(
-                    httpx.post, f"{stack.url}/v1/tasks/sum_of_squares", json={"n": 5}, timeout=60
+                    httpx.post, f"{stack.url}/v1/tasks/sum_of_squares", json={"n": 5}, timeout=150
                 )
                 eventually(lambda: waiting(stack) == 1, 20, stack.logs)
-            assert answer.result().json()["result"] == 30
+            eventually(answer.done, SOON, stack.logs)
+        found = answer.result()
+        stack.up("--no-build")
+        assert found.status_code == 200, found.text
+        assert found.json()["result"] == 30
 
     def test_but_not_for_ever(self, stack):
         stack.up("--no-build", "--no-deps", "proxy", PROXY_TRIES="4")
