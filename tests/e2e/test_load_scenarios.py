@@ -1,6 +1,7 @@
 """The scenarios of the load tests, by Locust, asking a real service for a few seconds."""
 
 import contextlib
+import itertools
 import json
 import re
 import subprocess
@@ -129,14 +130,17 @@ class Wrong(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b'{"results": [], "result": 1, "summary": {}}'
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Request-ID", "nonsense")
-        self.end_headers()
-        self.wfile.write(body)
+        self.say(200, {"results": [], "result": 1, "summary": {}})
 
     do_POST = do_GET  # noqa: N815 - http.server's name
+
+    def say(self, status: int, document: object, **headers: str) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), "X-Request-ID": "nonsense", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -145,41 +149,33 @@ class Wrong(BaseHTTPRequestHandler):
 class Stopping(Wrong):
     """Has jobs, and lets nobody wait for the end of one: who comes again finds it ended."""
 
+    numbers = itertools.count()
     jobs: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[Counter[str]] = Counter()
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        href = f"/v1/jobs/{len(self.jobs)}"
+        href = f"/v1/jobs/{next(self.numbers)}"
         self.jobs[href] = body
         if "message" in body:
-            self._say(202, {"message": "Background task started successfully", "job": {"href": href}}, href)
+            self.say(
+                202, {"message": "Background task started successfully", "job": {"href": href}}, Location=href
+            )
         else:
-            self._say(202, {"state": "queued", "href": href}, href)
+            self.say(202, {"state": "queued", "href": href}, Location=href)
 
     def do_GET(self) -> None:
         href = self.path.removesuffix("/log").partition("?")[0]
         body = self.jobs.get(href, {})
         if self.path.endswith("/log"):
-            self._say(200, "started: {0}, finished: {0}".format(body["message"]))
+            self.say(200, "started: {0}, finished: {0}".format(body["message"]))
             return
         self.asked[href] += 1
         if self.asked[href] == 1:
-            self._say(200, {"state": "running"})
+            self.say(200, {"state": "running"})
         else:
             result = sum_of_squares(body["args"]["n"]) if "args" in body else None
-            self._say(200, {"state": "succeeded", "result": result})
-
-    def _say(self, status: int, document: object, location: str = "") -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Request-ID", "stopping")
-        if location:
-            self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(body)
+            self.say(200, {"state": "succeeded", "result": result})
 
 
 @contextlib.contextmanager
