@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gunicorn.http.message
+from gunicorn.errors import HaltServer
 
 from service import children
 from service import settings as configuration
@@ -76,9 +77,27 @@ def on_starting(server: Any) -> None:
     if server.metrics is not None:
         server.metrics.share()
     children.hang_on_parent()
+    server.reap_workers = _halting_once(server)
     os.register_at_fork(
         before=_block_stops, after_in_parent=_unblock_stops, after_in_child=_end_at_a_stop(os.getpid())
     )
+
+
+def _halting_once(server: Any) -> Callable[[], None]:
+    """Return how to reap workers when several could not load the application: the first ends the server.
+
+    Gunicorn's own way would have it fall over the second, without what it does at its end.
+    """
+    reap = server.reap_workers
+
+    def reap_workers() -> None:
+        try:
+            reap()
+        except HaltServer:
+            if server.LISTENERS:  # which a server that stops has closed
+                raise
+
+    return reap_workers
 
 
 def on_reload(server: Any) -> None:

@@ -95,7 +95,7 @@ give_up() {
     set +e
     for id in $(without "$(containers web --all)" "$before"); do
         say "the last lines of what is new, $id:"
-        docker logs --tail 500 "$id" 2>&1 | grep -v '"event": "request"' | tail -n 20 >&2
+        docker logs --tail 500 "$id" 2>&1 | grep -v '"event": "request"' | tail -n 50 >&2
         docker rm --force "$id" > /dev/null
     done
     say "$why. What is new was removed, and the old version goes on. The next 'docker compose up' would take the new one" \
@@ -139,7 +139,7 @@ wanted=$(count "$old")
 
 if [ -n "$old" ]; then
     say "starting $wanted new beside $wanted old"
-    why='the new version did not become healthy'
+    why='the new version could not be started'
     trap give_up EXIT
     trap 'why="it was broken off"; exit 1' INT TERM HUP
     # Were it replaced together with those that depend on it, Compose would stop them.
@@ -148,7 +148,9 @@ if [ -n "$old" ]; then
     new=$(without "$(containers web --all)" "$before")
     # Nobody finds it by the name "web" until it is healthy: one that ends in between would take requests along.
     for id in $new; do join "$id"; docker start "$id" > /dev/null; done
+    why='the new version did not become healthy'
     await_health "$(without "$(containers web --all)" "$old")"
+    why='the proxy could not be led to the new version'
     for id in $new; do join "$id" --alias web; done
     await_proxy "$(count "$(running web)")"
     trap - EXIT INT TERM HUP

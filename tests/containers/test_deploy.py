@@ -110,14 +110,14 @@ def test_a_version_that_can_not_serve_is_removed_and_the_old_one_goes_on(
             versions.deploy(DEPLOY_TIMEOUT="25")
         load.wait_for_answers()
 
-    after = versions.web()
+    after, said = versions.web(), str(failed.value)
     versions.make()
     versions.deploy()
 
     load.check()
     assert set(load.versions) == {serving}, bad
     assert after == before
-    assert "broken" in str(failed.value), "what the new version said"
+    assert "broken" in said, said
     assert slowest(load) < GAP / 2, load.longest
     assert set(versions.web()).isdisjoint(before)
 
