@@ -236,9 +236,10 @@ def test_waiting_is_bounded_in_number(make_engine, run_on):
         thread.start()
     while len(run.engine._ensure_pool().lines[1]) < 2:
         time.sleep(0.001)
+    began = time.monotonic()
     with pytest.raises(Saturated):
         run.result("echo", value=1)
-    assert all(thread.is_alive() for thread in threads), "it was refused at once"
+    assert time.monotonic() - began < 0.5
     for thread in threads:
         thread.join()
     assert run.result("echo", value=1) == 1
@@ -246,13 +247,13 @@ def test_waiting_is_bounded_in_number(make_engine, run_on):
 
 def test_waiting_tasks_leave_room_for_those_that_compute(make_engine, run_on):
     run = run_on(make_engine(processes=3))
-    naps = threading.Thread(target=lambda: run.results("nap", [{"seconds": 1.5}] * 4))
+    naps = threading.Thread(target=lambda: run.results("nap", [{"seconds": 0.5}] * 6))
     naps.start()
     while not _is_busy(run.engine):
         time.sleep(0.001)
     began = time.monotonic()
     run.result("echo", value=1)
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 0.4
     naps.join()
 
 

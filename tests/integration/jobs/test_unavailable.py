@@ -86,7 +86,7 @@ def test_a_server_that_is_not_there_is_unavailable_at_once(tmp_path):
             pass
     with pytest.raises(StoreUnavailable):
         database.listen(WORK)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("address", ["", "mysql://localhost/jobs", "sqlite:jobs.db", "/var/jobs.db"])
@@ -120,7 +120,7 @@ def test_a_server_may_go_and_come_back(own_server):
             store.submit(new_job())
         with pytest.raises(StoreUnavailable):
             store.counts()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 1
     with pytest.raises(StoreUnavailable):
         listen_to_the_end(listener)
     listener.close()
