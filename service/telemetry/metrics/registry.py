@@ -43,19 +43,10 @@ class _Folder(Collector):
         values.ValueClass = values.MultiProcessValue(place.number)  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
-        """Read all files."""
-        places.forget_the_dead(self._path)
-        files = [str(file) for file in self._path.glob("*.db") if _has_content(file)]
+        """Read what all have counted, and what is true of those that live."""
+        files = [str(file) for file in places.files_to_read(self._path)]
         metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return metrics
-
-
-def _has_content(file: Path) -> bool:
-    try:
-        # Without, it has just been made by a process that is about to write to it.
-        return file.stat().st_size > 0
-    except FileNotFoundError:
-        return False  # of a process that has just ended
 
 
 class _Process:

@@ -1,7 +1,7 @@
 """A process that counts, for the tests of many of them: each line that it reads is something to do.
 
 count N    count N observations         set N      set the gauge
-fork N     have a fork of it count N    text       print all metrics, and a line with a dot
+fork N     have a fork do both of these text       print all metrics, and a line with a dot
 """
 
 import os
@@ -34,6 +34,7 @@ def main() -> None:
             case "fork":
                 if (pid := os.fork()) == 0:
                     count(int(number))
+                    GAUGE.set(int(number))
                     os._exit(0)
                 os.waitpid(pid, 0)
             case "text":

@@ -7,7 +7,9 @@ import random
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,8 +42,12 @@ class Counting:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{command}\n")
-        said = iter(self.process.stdout.readline, ".\n")
-        return "".join(said)
+        said = ""
+        for line in self.process.stdout:
+            if line == ".\n":
+                return said
+            said += line
+        raise AssertionError(f"it ended with {self.process.wait()} and said {said!r}")
 
     def text(self) -> dict[str, float]:
         """Return what it tells of all processes: values by name and labels."""
@@ -184,3 +190,26 @@ def test_a_scrape_beside_processes_that_start_and_die_never_fails(start: Callabl
             process.kill()
 
     assert asked.text()[COUNT] == 16
+
+
+def test_one_that_starts_during_a_scrape_takes_a_place_that_is_free(
+    start: Callable[..., Counting], folder: Path
+) -> None:
+    scrapes, forks = start(), start()
+    with ThreadPoolExecutor() as threads:
+        over = threading.Event()
+
+        def scrape_again_and_again() -> None:
+            while not over.is_set():
+                assert scrapes.text()["alive"] <= 1
+
+        scraping = threads.submit(scrape_again_and_again)
+        try:
+            for _ in range(300):
+                forks.do("fork 1")
+        finally:
+            over.set()
+        scraping.result()
+
+    assert scrapes.text()[COUNT] == 300
+    assert len(list(folder.glob("place_*"))) == 3
