@@ -9,8 +9,6 @@ Nobody can wait for "any one of N" locks. Who waits holds a shared lock on one m
 sees that and puts a byte into the bell, a FIFO next to the file, which one waiter reads. A bell that
 rings for nothing does no harm. One that was missed, because the holder was killed, is made up for by
 looking again every ``RESCAN`` seconds.
-
-``man 2 fcntl``: open file description locks.
 """
 
 from __future__ import annotations
@@ -19,28 +17,22 @@ import fcntl
 import functools
 import os
 import select
-import struct
 import time
 import weakref
 from pathlib import Path
 
+from service.byte_locks import apply, conflicts, request, try_apply
+
 #: Seconds after which a waiter looks for a free slot without having been called.
 RESCAN = 0.05
 
-_FLOCK = struct.Struct("hhqqi4x")
 _WAITING = 1 << 20
 
-
-def _request(kind: int, start: int, length: int = 1) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
-
-
-_WAIT = _request(fcntl.F_RDLCK, _WAITING)
-_WAIT_NO_MORE = _request(fcntl.F_UNLCK, _WAITING)
-_RELEASE = _request(fcntl.F_UNLCK, 0, _WAITING)
-_RELEASE_ALL = _request(fcntl.F_UNLCK, 0, _WAITING + 1)
-_ASK = _request(fcntl.F_WRLCK, _WAITING)
-_UNLOCKED = struct.pack("h", fcntl.F_UNLCK)
+_WAIT = request(fcntl.F_RDLCK, _WAITING)
+_WAIT_NO_MORE = request(fcntl.F_UNLCK, _WAITING)
+_RELEASE = request(fcntl.F_UNLCK, 0, _WAITING)
+_RELEASE_ALL = request(fcntl.F_UNLCK, 0, _WAITING + 1)
+_ASK = request(fcntl.F_WRLCK, _WAITING)
 
 
 class Slots:
@@ -89,7 +81,7 @@ class Slots:
 
     def _taken(self, first: int, count: int) -> int:
         # The kernel tells whether a stretch has a lock, not how many.
-        if not count or not _conflicts(self._watch, _request(fcntl.F_WRLCK, first, count)):
+        if not count or not conflicts(self._watch, request(fcntl.F_WRLCK, first, count)):
             return 0
         if count == 1:
             return 1
@@ -99,7 +91,7 @@ class Slots:
     @property
     def contended(self) -> bool:
         """Whether somebody waits for a slot."""
-        return _conflicts(self._watch, _ASK)
+        return conflicts(self._watch, _ASK)
 
     def give_way(self, patience: float = 0.005) -> None:
         """Let one who waits go first: until nobody waits, every slot is taken, or time is up."""
@@ -109,7 +101,7 @@ class Slots:
 
     def _any_free(self) -> bool:
         # Asking takes no lock, so it can't get in the way of the one who shall have the slot.
-        return any(not _conflicts(self._watch, _taking(slot)) for slot in range(self.count))
+        return any(not conflicts(self._watch, _taking(slot)) for slot in range(self.count))
 
 
 class Holder:
@@ -126,13 +118,7 @@ class Holder:
         """Take a slot if one is free."""
         # Beginning at another byte than the neighbours do saves most failed attempts.
         first = self.fd % max(1, self._count)
-        for step in range(self._count):
-            try:
-                fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _taking((first + step) % self._count))
-            except (BlockingIOError, PermissionError):
-                continue
-            return True
-        return False
+        return any(try_apply(self.fd, _taking((first + step) % self._count)) for step in range(self._count))
 
     def acquire(self) -> None:
         """Wait for a slot, for as long as it takes."""
@@ -146,24 +132,24 @@ class Holder:
 
     def announce(self) -> None:
         """Say that it waits; it must try once more after that, or it may miss a release."""
-        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _WAIT)
+        apply(self.fd, _WAIT)
 
     def withdraw(self) -> None:
         """Say that it waits no more."""
-        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _WAIT_NO_MORE)
+        apply(self.fd, _WAIT_NO_MORE)
 
     @property
     def contended(self) -> bool:
         """Whether somebody else waits for a slot."""
-        return _conflicts(self.fd, _ASK)
+        return conflicts(self.fd, _ASK)
 
     def release(self) -> None:
         """Give the slot back; ``ring`` should follow."""
-        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _RELEASE)
+        apply(self.fd, _RELEASE)
 
     def let_go(self) -> None:
         """Give back whatever it holds, in the place of a process that died; ``ring`` should follow."""
-        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _RELEASE_ALL)
+        apply(self.fd, _RELEASE_ALL)
 
     def ring(self) -> None:
         """Call one who waits for a slot, if anybody does."""
@@ -180,12 +166,7 @@ class Holder:
 
 @functools.cache
 def _taking(slot: int) -> bytes:
-    return _request(fcntl.F_WRLCK, slot)
-
-
-def _conflicts(fd: int, request: bytes) -> bool:
-    # The kernel answers with the lock that is in the way, or with the request turned into an unlock.
-    return not fcntl.fcntl(fd, fcntl.F_OFD_GETLK, request).startswith(_UNLOCKED)
+    return request(fcntl.F_WRLCK, slot)
 
 
 def _hear(bell: int) -> None:

@@ -1,7 +1,6 @@
 """Places in the folder: a number for each process that counts, and the files that go by it.
 
-    place_0            locked by the process that has the place; the kernel lets go when that ends, and
-                       tells who asks whether it is locked without locking it (``man 2 fcntl``: F_OFD_GETLK)
+    place_0            locked by the process that has the place; the kernel lets go when that ends
     counter_0.db       what it has counted, and those that had the place before it
     gauge_livesum_0.db what is true as long as it lives
 
@@ -14,18 +13,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
 from itertools import count
 from pathlib import Path
 
-_LOCK = "place_"
-#: Its bytes, which need not be there to be locked: whose place it is, and that the gauges are theirs.
-_TAKEN, _READY = 0, 1
-#: The kinds of files, and their bytes from the beginning. On a full disk a process is killed that writes to
-#: memory mapped to a file for which there is no space; so there is some before anything is counted.
+from service.byte_locks import conflicts, request, try_apply
+
+_LOCK, _LIVING = "place_", "gauge_live"
+# The bytes of a lock file: whose place it is, and that the gauges are theirs, not of one that had it before.
+_TAKEN, _READY = request(fcntl.F_WRLCK, 0), request(fcntl.F_WRLCK, 1)
+#: Bytes that the files of our metrics have from the beginning. On a full disk a process is killed that writes
+#: to memory mapped to a file for which there is no space; so there is some before anything is counted.
 _SPACE = {"counter": 128 * 1024, "gauge_livesum": 64 * 1024, "histogram": 1024 * 1024}
-#: What ``man 2 fcntl`` calls ``struct flock``: type, whence, start, length, process.
-_FLOCK = struct.Struct("hhqqi4x")
 
 
 class Place:
@@ -45,12 +43,14 @@ class Place:
         self._folder.mkdir(parents=True, exist_ok=True)
         for number in count():
             fd = os.open(_lock_of(self._folder, number), os.O_RDWR | os.O_CREAT, 0o600)
-            if _try_lock(fd, _TAKEN):
+            if try_apply(fd, _TAKEN):
                 # Open until the process ends, and locked as long.
                 self._number, self._fd = number, fd
-                for kind in _SPACE:
-                    _make_file(self._folder, kind, number)
-                _try_lock(fd, _READY)
+                for gauge in self._folder.glob(f"{_LIVING}*_{number}.db"):
+                    gauge.unlink()
+                for kind, size in _SPACE.items():
+                    _give_space(self._folder / f"{kind}_{number}.db", size)
+                try_apply(fd, _READY)
                 return
             os.close(fd)
 
@@ -60,56 +60,41 @@ class Place:
 
 
 def files_to_read(folder: Path) -> list[Path]:
-    """Return the files of all places, but what was true only while processes lived that have ended."""
-    return [
-        file
-        for kind in _SPACE
-        for file in folder.glob(f"{kind}_*.db")
-        if not _is_gauge(kind) or _is_ready(folder, int(file.stem.removeprefix(f"{kind}_")))
-    ]
+    """Return all files, but what was true only while processes lived that have ended."""
+    return [file for file in folder.glob("*.db") if _has_content(file) and not _is_of_the_dead(file)]
 
 
-def _is_gauge(kind: str) -> bool:
-    return kind.startswith("gauge_live")
-
-
-def _make_file(folder: Path, kind: str, number: int) -> None:
-    file = folder / f"{kind}_{number}.db"
-    if _is_gauge(kind):
-        file.unlink(missing_ok=True)  # first of all: the disk may be full
-    elif file.exists():
-        return  # and goes on being counted in
-    new = file.with_suffix(".new")
+def _give_space(file: Path, size: int) -> None:
+    # A new one gets its name when it is whole: a scrape may read it at any time.
+    new = file if file.exists() else file.with_suffix(".new")
     fd = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.posix_fallocate(fd, 0, _SPACE[kind])
+        # What is there already stays as it is.
+        os.posix_fallocate(fd, 0, size)
     finally:
         os.close(fd)
-    # All of it or nothing: a scrape may read the file at any time.
     new.replace(file)
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        # Without, it has just been made, for a metric that is none of ours.
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False  # of a place that another process has just taken
+
+
+def _is_of_the_dead(file: Path) -> bool:
+    if not file.name.startswith(_LIVING):
+        return False
+    number = int(file.stem.rpartition("_")[2])
+    fd = os.open(_lock_of(file.parent, number), os.O_RDONLY)
+    try:
+        # Only asked: locked for a moment, the place would seem taken to a process that starts right then.
+        return not conflicts(fd, _READY)
+    finally:
+        os.close(fd)
 
 
 def _lock_of(folder: Path, number: int) -> Path:
     return folder / f"{_LOCK}{number}"
-
-
-def _is_ready(folder: Path, number: int) -> bool:
-    # Locked for a moment only to find out, the place would be taken to a process that starts right then.
-    fd = os.open(_lock_of(folder, number), os.O_RDWR)
-    try:
-        kind, *_ = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _lock(_READY)))
-    finally:
-        os.close(fd)
-    return bool(kind != fcntl.F_UNLCK)
-
-
-def _try_lock(fd: int, byte: int) -> bool:
-    try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _lock(byte))
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _lock(byte: int) -> bytes:
-    return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)

@@ -2,12 +2,13 @@
 
 count N    count N observations         set N      set the gauge
 fork N     have a fork do both of these text       print all metrics, and a line with a dot
+own N      do both with metrics of kinds that the service has not
 """
 
 import os
 import sys
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Summary
 
 from service.telemetry.metrics.histogram import Histogram
 from service.telemetry.metrics.registry import REGISTRY, expose
@@ -23,6 +24,12 @@ def count(number: int) -> None:
         HISTOGRAM.observe_all((0.002,))
 
 
+def count_own(number: int) -> None:
+    Summary("own_seconds", "Seconds.", registry=REGISTRY).observe(number)
+    Gauge("own_level", "A level.", registry=REGISTRY).set(number)
+    Gauge("own_highest", "Of those that live.", multiprocess_mode="livemax", registry=REGISTRY).set(number)
+
+
 def main() -> None:
     for line in sys.stdin:
         command, _, number = line.partition(" ")
@@ -31,6 +38,8 @@ def main() -> None:
                 count(int(number))
             case "set":
                 GAUGE.set(int(number))
+            case "own":
+                count_own(int(number))
             case "fork":
                 if (pid := os.fork()) == 0:
                     count(int(number))

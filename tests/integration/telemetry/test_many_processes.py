@@ -107,6 +107,26 @@ def test_counts_stay_when_a_process_is_killed_and_gauges_go(start: Callable[...,
     assert (told[COUNT], told[SECONDS], told["alive"]) == (14, 14, 1)
 
 
+def test_metrics_of_any_kind_are_told(start: Callable[..., Counting]) -> None:
+    dies, lives = start(), start()
+    dies.do("own 7")
+    lives.do("own 4")
+    told = lives.text()
+    assert (told["own_seconds_sum"], told["own_highest"]) == (11, 7)
+
+    dies.kill()
+    told = lives.text()
+    assert (told["own_seconds_sum"], told["own_highest"]) == (11, 4)
+
+    follows = start()
+    follows.do("own 2")
+    lives.kill()
+    told = follows.text()
+    assert (told["own_seconds_sum"], told["own_highest"]) == (13, 2)
+    # Told by place: one has another since.
+    assert sorted(value for name, value in told.items() if name.startswith("own_level{")) == [2, 4]
+
+
 def test_one_that_comes_after_many_that_were_killed_goes_on_where_they_ended(
     start: Callable[..., Counting], folder: Path
 ) -> None:
