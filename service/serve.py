@@ -65,11 +65,11 @@ class Supervisor:
             self._metrics.remove()
 
     def _serve(self) -> int:
+        # A signal that comes to another thread, and NumPy may have started some, wakes no wait but this one.
+        signal.set_wakeup_fd(self._wakeup)
         # SIGUSR2 would start a second Gunicorn beside the one we know of, and end us by default.
         for signum in (*PASSED_ON, signal.SIGUSR2, signal.SIGCHLD):
             signal.signal(signum, lambda *_: None)  # a handler, however empty, makes the wake-up byte
-        # A signal that comes to another thread, and NumPy may have started some, wakes no wait but this one.
-        signal.set_wakeup_fd(self._wakeup)
         self._read_end, self._lifeline = lifeline.pipe()
         server = children.start(SERVER, self._read_end)
         runners = Runners(self._settings.runners, self._read_end)

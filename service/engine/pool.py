@@ -286,6 +286,7 @@ class Pool:
         with self.lock:
             self._no_longer_busy(process)
             process.idle_since, process.deadline = time.monotonic(), math.inf
+            process.trimmed = False
             if self._closed.is_set() or process.worn or 0 < self._recycle_calls <= process.calls:
                 self._dismiss(process, "recycled")
             else:
@@ -320,7 +321,7 @@ class Pool:
                 while self._idle and self._idle[0].idle_since < now - self._idle_seconds:
                     self._dismiss(self._idle.popleft(), "idle")
                 for process in self._idle:
-                    if now - HOUSEKEEPING <= process.idle_since + TRIM_SECONDS < now:
+                    if not process.trimmed and process.idle_since + TRIM_SECONDS < now:
                         process.trim()
                 for process in tuple(self._busy):
                     self._look_after(process, now)

@@ -50,6 +50,8 @@ class PoolProcess:
         self.in_crew = False
         #: When it became idle.
         self.idle_since = time.monotonic()
+        #: Whether it has given back memory since.
+        self.trimmed = False
         self._renew = False
         # Bytes that went to and fro, and were not asked for yet; those in the arenas are not among them.
         self._sent = self._received = 0
@@ -245,6 +247,7 @@ class PoolProcess:
 
     def trim(self) -> None:
         """Give back the memory that its last messages took, if nobody uses it."""
+        self.trimmed = True
         if not self._renew and self.requests.reusable and self.responses.reusable:
             self.requests.trim()
             self.responses.trim()

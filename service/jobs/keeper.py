@@ -67,8 +67,7 @@ class Keeper:
         self._purge_at = time.monotonic()
         self._next_due: float | None = None
         self._was_away = False
-        #: Whether others took the runner for dead.
-        self.expelled = False
+        self._expelled: str | None = None
         self._thread = threading.Thread(target=self._keep, name="job-keeper", daemon=True)
 
     def start(self) -> None:
@@ -78,6 +77,15 @@ class Keeper:
     def renewed(self, began: float) -> None:
         """Note that the runner has renewed its lease, by what it began to do at a monotonic time."""
         self._beat_at = began
+
+    def note_expelled(self, runner: str) -> None:
+        """Note that others took the runner of that id for dead."""
+        self._expelled = runner
+
+    @property
+    def expelled(self) -> bool:
+        """Whether others took the runner for dead, and it has not registered anew."""
+        return self._expelled == self._claims.runner
 
     @property
     def may_be_lost(self) -> bool:
@@ -113,9 +121,8 @@ class Keeper:
                 self._was_away = False
             except Expelled:
                 # It may be a new runner by now, which is not meant.
-                if runner == self._claims.runner:
-                    self.expelled = True
-                    self._news.wake()
+                self.note_expelled(runner)
+                self._news.wake()
             except StoreUnavailable as error:
                 if not self._was_away:
                     _log.error("the store can't be used", error=error.reason)

@@ -237,9 +237,7 @@ class Runner:
                 return
             _log.error("this runner was taken for dead; its jobs are stopped", runner=self._claims.runner)
             self._lanes.stop("the runner was taken for dead")
-            if self._register():
-                self._keeper.expelled = False
-            else:
+            if not self._register():
                 self._away_until = time.monotonic() + AWAY_SECONDS
         else:
             self.mind_lease()
@@ -255,7 +253,7 @@ class Runner:
             done = self._claims.step(self._planned(wanted))
         except Expelled:
             # What has ended is refused when there is a new id: it will be known that it was late.
-            self._keeper.expelled = True
+            self._keeper.note_expelled(self._claims.runner)
             return
         except StoreUnavailable as error:
             # What has ended is kept, and written when the store is back.

@@ -59,8 +59,9 @@ def test_the_service_is_alive_while_it_loads_and_ready_when_it_has(
     wait_until(
         lambda: {engine_state(service) for _ in range(10)} == {(200, "running")}, 30, service.log.read_text
     )
+    # Each worker loads it, before any call
+    wait_until(lambda: (tmp_path / "loads").read_text() == "xx", 30, service.log.read_text)
     assert ask(service) == "first"
-    # Each worker has loaded it, before any call
     assert (tmp_path / "loads").read_text() == "xx"
 
 

@@ -1,5 +1,6 @@
 """How pools grow, shrink and end, and that nothing is left of them."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -75,6 +76,7 @@ def test_pool_processes_die_with_their_owner(tmp_path, state, signum):
 
 
 def test_nothing_is_left_when_an_engine_is_closed(make_engine, run_on):
+    gc.collect()  # or it may close meanwhile what other tests have left
     before = descriptors(), len(below(os.getpid())), threading.active_count()
     for _ in range(3):
         engine = make_engine()

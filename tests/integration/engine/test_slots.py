@@ -231,6 +231,7 @@ def test_waiting_is_bounded_in_time(make_engine, run_on, tmp_path):
 
 def test_waiting_is_bounded_in_number(make_engine, run_on):
     run = run_on(make_engine(cpu_slots=1, queue_limit=2))
+    run.result("echo", value=1)  # with the start of the fork server
     threads = [threading.Thread(target=lambda: run.outcome("spin", within=1.5, seconds=60)) for _ in range(3)]
     for thread in threads:
         thread.start()

@@ -66,8 +66,9 @@ def test_each_attempt_is_one_of_the_same_trace(workshop: Workshop) -> None:
 def test_one_that_is_cancelled_says_so(workshop: Workshop) -> None:
     tracer = Kept()
     with workshop.runner(tracer=tracer):
-        job = submitted(tracer, workshop, "hold", {}, file=str(workshop.folder / "held"))
-        workshop.wait(job, State.RUNNING)
+        held = workshop.folder / "held"
+        job = submitted(tracer, workshop, "hold", {}, file=str(held))
+        workshop.until(held.exists)  # before, there is no call yet
         workshop.store.cancel(job)
         workshop.wait(job, State.CANCELLED)
         ended(workshop, tracer, 1, "job hold")

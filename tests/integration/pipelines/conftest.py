@@ -144,6 +144,15 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def was_killed(process: Any) -> bool:
+    """Kill it, and tell whether it was still the engine's; that may let go of it at the same time."""
+    try:
+        process.send_kill()
+    except OSError:
+        return False
+    return True
+
+
 def is_gone(pid: int) -> bool:
     """Tell whether a process has ended; nobody may have asked how yet."""
     try:
