@@ -221,14 +221,9 @@ class TestMeanwhile:
         args = until(workshop, "go")
         with workshop.runner():
             job = workshop.submit("jobs.waiting", **args)
+            workshop.until(lambda: (workshop.store.get(job).progress or {}).get("done") == 1)
             told = {"until": (0, 1, 0), "work": (1, 1, 0)}
-            workshop.until(
-                lambda: (
-                    (progress := workshop.store.get(job).progress) is not None
-                    and progress["done"] == 1
-                    and counts_of(workshop.store.get(job)) == told
-                )
-            )
+            workshop.until(lambda: counts_of(workshop.store.get(job)) == told)
             meanwhile = workshop.store.get(job)
             Path(args["go"]).touch()
             ended = workshop.wait(job)
