@@ -3,9 +3,14 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests import postgres as postgresql
+
+# What else the machine does is no mistake of an example that takes a little longer.
+hypothesis.settings.register_profile("everycore", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("everycore")
 
 
 @pytest.fixture(autouse=True)

@@ -47,12 +47,11 @@ made_of() {
 
 # Whether the proxy can't find a container of web by that name: what another deployment was about to put in place.
 is_left_over() {
-    names="{{with index .NetworkSettings.Networks \"$front\"}}in it{{range .Aliases}} {{.}}{{end}}{{end}}"
+    [ -n "$front" ] || return 1
+    names="{{with index .NetworkSettings.Networks \"$front\"}}{{range .Aliases}}{{.}} {{end}}{{end}}"
     case " $(docker inspect --format "$names" "$1") " in
         *' web '*) return 1 ;;
-        *' in it '*) return 0 ;;
     esac
-    return 1
 }
 
 # Have a container in the network of the proxy, anew.

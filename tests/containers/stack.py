@@ -98,11 +98,23 @@ class Stack:
         """Run a command in a container."""
         return self.compose("exec", "-T", service, *command)
 
+    def is_ready(self) -> bool:
+        """Tell whether a worker can do all it is for; it says no too when a look at its store took long."""
+        return httpx.get(f"{self.url}/readyz", timeout=60).is_success
+
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """Return what the engine knows about containers, stopped ones too."""
-        ids = self.compose("ps", "-aq", *services).split()
-        found: list[dict[str, Any]] = json.loads(run("docker", "inspect", *ids)) if ids else []
-        return found
+        for _ in range(20):
+            try:
+                ids = self.compose("ps", "-aq", *services).split()
+                found: list[dict[str, Any]] = json.loads(run("docker", "inspect", *ids)) if ids else []
+            except AssertionError as error:
+                if "no such" not in str(error).lower():
+                    raise
+                # One was removed between the two looks, or within the first.
+            else:
+                return found
+        raise AssertionError(f"containers of {services} come and go")
 
     def container(self, service: str) -> dict[str, Any]:
         """Return what the engine knows about the one container of a service."""

@@ -53,8 +53,9 @@ class Prometheus:
         return all(datetime.fromisoformat(rule["lastEvaluation"]) > since for rule in rules)
 
     def sees_all(self) -> bool:
-        """Tell whether every target has answered."""
-        return {health for found in self.up().values() for health in found} == {"up"}
+        """Tell whether every target has answered, and those that are gone are forgotten."""
+        answer = {health for found in self.up().values() for health in found} == {"up"}
+        return answer and not self.query("up == 0")
 
     def up(self) -> dict[str, list[str]]:
         """Return by job how each of its targets is."""

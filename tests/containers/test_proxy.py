@@ -183,11 +183,13 @@ class TestWithoutAServer:
         assert stack.get("/healthz") == {"status": "ok"}
 
     def test_one_that_may_have_begun_is_not_sent_again(self, stack):
+        before = stack.container("web")["RestartCount"]
         with ThreadPoolExecutor() as threads:
             answer = threads.submit(httpx.post, f"{stack.url}/v1/tasks/spin", json={}, timeout=60)
             eventually(lambda: len(at_work(stack)) == 1, 20, stack.logs)
             stack.kill_main_process("web")
             problem(answer.result(), 502, "bad-gateway")
+        eventually(lambda: stack.container("web")["RestartCount"] == before + 1, 60, stack.logs)
         eventually(lambda: stack.container("web")["State"]["Health"]["Status"] == "healthy", 60, stack.logs)
         assert at_work(stack) == []
 

@@ -19,7 +19,7 @@ def test_everything_is_healthy_and_migrated(stack):
     for service in SERVICES:
         assert stack.container(service)["State"]["Health"]["Status"] == "healthy", service
 
-    assert stack.get("/readyz")["checks"]["store"] == "ready"
+    eventually(stack.is_ready, 20, stack.logs)
     status = stack.execute("web", "python", "-m", "service", "db", "status")
     assert "database: postgresql" in status
     assert "pending" not in status

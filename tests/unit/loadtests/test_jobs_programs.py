@@ -24,7 +24,7 @@ def test_a_program_and_what_it_has_started_end_with_the_block(tmp_path):
 
 def run_to_its_end(folder, script, **variables):
     with started(("sh", "-c", script), folder, variables) as server:
-        while server.processes():
+        while server.status is None:
             pass
 
 
