@@ -123,19 +123,23 @@ class Claims:
         self._tasks = tuple(tasks)
         #: Id of this runner.
         self.runner = ""
+        #: When it has last renewed its lease, by the monotonic clock: not when it began to wait for the
+        #: database, which may have been long before, and not after others could see it.
+        self.renewed_at = time.monotonic()
 
     def register(self) -> None:
         """Begin as a new runner."""
         (runner,) = new_id()
         with self._database.transaction() as tx:
             tx.all("add_runner", id=runner, host=socket.gethostname(), pid=os.getpid(), now=time.time())
-        self.runner = runner
+            at = time.monotonic()
+        self.runner, self.renewed_at = runner, at
 
     def step(self, step: Step) -> Done:
         """Do all of it or, raising ``Expelled``, nothing."""
         now = time.time()
         with self._database.transaction() as tx:
-            self._beat(tx)
+            at = self._beat(tx)
             if step.held is not None:
                 self._give_back_others(tx, step.held, now)
             write_lines(tx, step.lines, self.runner)
@@ -148,12 +152,14 @@ class Claims:
             cancels = {row["id"] for row in tx.all("cancels", runner=self.runner)}
             if step.lines or step.progress or step.settlements or claims:
                 tx.ring(CHANGES)
+        self.renewed_at = max(self.renewed_at, at)
         return Done(claims, cancels, refused, settled, exhausted)
 
     def beat(self) -> None:
         """Renew the lease on everything that this runner has."""
         with self._database.transaction() as tx:
-            self._beat(tx)
+            at = self._beat(tx)
+        self.renewed_at = max(self.renewed_at, at)
 
     def leave(self) -> None:
         """Be a runner no more; what it still has is given back."""
@@ -164,10 +170,11 @@ class Claims:
                 tx.all("remove_runner", runner=self.runner)
             tx.ring(WORK)
 
-    def _beat(self, tx: Transaction) -> None:
+    def _beat(self, tx: Transaction) -> float:
         # It also locks the row: nobody can be expelled in the middle of a transaction of theirs.
         if not tx.all("beat", runner=self.runner, now=time.time()):
             raise Expelled
+        return time.monotonic()
 
     def _give_back_others(self, tx: Transaction, held: set[str], now: float) -> None:
         for row in tx.all("jobs_of_runner", runner=self.runner):

@@ -63,7 +63,6 @@ class Keeper:
         self._watch = Watch(settings.job_lease)
         self._closed = threading.Event()
         self._prod = threading.Event()
-        self._beat_at = time.monotonic()
         self._purge_at = time.monotonic()
         self._next_due: float | None = None
         self._was_away = False
@@ -73,10 +72,6 @@ class Keeper:
     def start(self) -> None:
         """Begin; the runner has just registered."""
         self._thread.start()
-
-    def renewed(self, began: float) -> None:
-        """Note that the runner has renewed its lease, by what it began to do at a monotonic time."""
-        self._beat_at = began
 
     def note_expelled(self, runner: str) -> None:
         """Note that others took the runner of that id for dead."""
@@ -90,7 +85,7 @@ class Keeper:
     @property
     def may_be_lost(self) -> bool:
         """Whether the lease was not renewed for so long that the jobs had better be stopped."""
-        return time.monotonic() - self._beat_at > SAFE * self._lease
+        return time.monotonic() - self._claims.renewed_at > SAFE * self._lease
 
     @property
     def trouble(self) -> str | None:
@@ -140,10 +135,8 @@ class Keeper:
 
     def _look(self) -> None:
         now = time.time()
-        if time.monotonic() - self._beat_at >= self._lease / BEATS and not self.expelled:
-            began = time.monotonic()
+        if time.monotonic() - self._claims.renewed_at >= self._lease / BEATS and not self.expelled:
             self._claims.beat()
-            self._beat_at = began
         with self._database.reading() as tx:
             runners = {row["id"]: row for row in tx.all("runners")}
             self._next_due = tx.all("next_due")[0]["run_at"]

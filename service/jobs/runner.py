@@ -127,13 +127,11 @@ class Runner:
             self._end()
 
     def _register(self) -> bool:
-        began = time.monotonic()
         try:
             self._claims.register()
         except StoreUnavailable as error:
             self._outages.note(error)
             return False
-        self._keeper.renewed(began)
         return True
 
     def _is_done(self) -> bool:
@@ -272,7 +270,6 @@ class Runner:
             return
         self._had_work = self._rung or bool(done.claimed)
         self._looked, self._rung, self._in_doubt = looked, False, False
-        self._keeper.renewed(looked)
         self._written(self._pending.settlements)
         for cpu in wanted:
             claims = [claim for claim in done.claimed if claim.job.cpu == cpu]

@@ -51,10 +51,8 @@ class TestAClock:
         assert place.runners().keys() == {runner.parent.pid for runner in runners}
 
     def test_that_was_set_back_holds_up_no_job_that_is_given_back(self, place):
-        first, _ = (
-            place.start_runner(JUMPING, "-1"),
-            place.start_runner(JUMPING, "-1", SERVICE_JOB_LEASE="60"),
-        )
+        first = place.start_runner(JUMPING, "-1", SERVICE_JOB_LEASE="60")
+        place.start_runner(JUMPING, "-1", SERVICE_JOB_LEASE="60")
         place.submit("wait_for_file", range(3))  # one more than one of them can run
         for number in range(3):
             place.wait_for_start(number)

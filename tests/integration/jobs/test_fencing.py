@@ -1,6 +1,7 @@
 """Who has lost a job changes nothing of it any more."""
 
 import threading
+import time
 
 import pytest
 
@@ -116,6 +117,32 @@ def test_a_runner_that_moves_is_not_expelled(runner, database):
         assert tx.all("expel", runner=runner.runner, beat=row["beat"]) == []
         assert tx.all("runners")[0]["beat"] == row["beat"] + 1
     runner.step(Step())
+
+
+@pytest.mark.parametrize("renew", ["beat", "step"])
+def test_a_lease_counts_from_when_the_database_took_note(runner, url, renew):
+    """Not from when it was asked to: it may have been busy for long."""
+    busy, free_at = threading.Event(), []
+
+    def keep_busy():
+        other = open_database(url)
+        with other.transaction() as tx:
+            tx.all("beat", runner=runner.runner, now=time.time())
+            busy.set()
+            time.sleep(0.3)
+            free_at.append(time.monotonic())
+        other.close()
+
+    thread = threading.Thread(target=keep_busy)
+    thread.start()
+    busy.wait()
+    if renew == "beat":
+        runner.beat()
+    else:
+        runner.step(Step())
+    thread.join()
+
+    assert free_at[0] < runner.renewed_at < time.monotonic()
 
 
 def test_a_runner_is_not_expelled_in_the_middle_of_a_step(store, runner, database, url):

@@ -349,7 +349,7 @@ class TestStops:
         with workshop.runner() as runner:
             job = workshop.submit("jobs.computing", **args)
             workshop.until(lambda: len(workers(args)) == 2)
-            runner._keeper.renewed(time.monotonic() - 60)
+            runner._claims.renewed_at = time.monotonic() - 60
             runner.mind_lease()
             workshop.until(lambda: all(map(is_dead, workers(args)[:2])))
             workshop.until(lambda: len(workers(args)) == 4)
