@@ -11,7 +11,9 @@ The rooms, from the front door to the back; each imports only those below it:
     engine          runs calls on pool processes; knows no Flask
     tasks           plain functions, what they are called and what they take
     telemetry       logs and metrics
-    settings        one frozen object, read from the environment once (environment, cpus, keys, durations)
+    settings        one frozen object, read from the environment once
+                    (setting_checks, environment, cpus, keys, durations)
+    byte_locks      locks on bytes of a file, which slots and places for metrics are
     errors          the one error tree
 
 A request travels ``api.tasks -> engine.local -> engine.process => engine.child -> tasks`` and back.

@@ -49,7 +49,8 @@ made_of() {
 is_left_over() {
     [ -n "$front" ] || return 1
     names="{{with index .NetworkSettings.Networks \"$front\"}}{{range .Aliases}}{{.}} {{end}}{{end}}"
-    case " $(docker inspect --format "$names" "$1") " in
+    found=$(docker inspect --format "$names" "$1") || return 1
+    case " $found " in
         *' web '*) return 1 ;;
     esac
 }

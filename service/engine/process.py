@@ -247,10 +247,10 @@ class PoolProcess:
 
     def trim(self) -> None:
         """Give back the memory that its last messages took, if nobody uses it."""
-        self.trimmed = True
         if not self._renew and self.requests.reusable and self.responses.reusable:
             self.requests.trim()
             self.responses.trim()
+            self.trimmed = True
 
     def close(self) -> None:
         """Let go of it; an idle process ends by itself then. A second call does nothing."""

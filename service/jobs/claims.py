@@ -133,7 +133,7 @@ class Claims:
         with self._database.transaction() as tx:
             tx.all("add_runner", id=runner, host=socket.gethostname(), pid=os.getpid(), now=time.time())
             at = time.monotonic()
-        self.runner, self.renewed_at = runner, at
+        self.renewed_at, self.runner = at, runner
 
     def step(self, step: Step) -> Done:
         """Do all of it or, raising ``Expelled``, nothing."""

@@ -87,8 +87,10 @@ def _has_content(file: Path) -> bool:
 def _is_of_the_dead(file: Path) -> bool:
     if not file.name.startswith(_LIVING):
         return False
-    number = int(file.stem.rpartition("_")[2])
-    fd = os.open(_lock_of(file.parent, number), os.O_RDONLY)
+    try:
+        fd = os.open(_lock_of(file.parent, file.stem.rpartition("_")[2]), os.O_RDONLY)
+    except FileNotFoundError:
+        return False  # of a program that has no place, and counts here all the same
     try:
         # Only asked: locked for a moment, the place would seem taken to a process that starts right then.
         return not conflicts(fd, _READY)
@@ -96,5 +98,5 @@ def _is_of_the_dead(file: Path) -> bool:
         os.close(fd)
 
 
-def _lock_of(folder: Path, number: int) -> Path:
+def _lock_of(folder: Path, number: int | str) -> Path:
     return folder / f"{_LOCK}{number}"

@@ -123,8 +123,17 @@ def test_metrics_of_any_kind_are_told(start: Callable[..., Counting]) -> None:
     lives.kill()
     told = follows.text()
     assert (told["own_seconds_sum"], told["own_highest"]) == (13, 2)
-    # Told by place: one has another since.
+    # Told by place: one is another's since.
     assert sorted(value for name, value in told.items() if name.startswith("own_level{")) == [2, 4]
+
+
+def test_a_program_that_counts_there_without_a_place_is_told_too(
+    start: Callable[..., Counting], folder: Path
+) -> None:
+    text = "from prometheus_client import Gauge; Gauge('x', '', multiprocess_mode='livesum').set(5)"
+    subprocess.run([sys.executable, "-c", text], env={**os.environ, VARIABLE: str(folder)}, check=True)
+
+    assert start().text()["x"] == 5
 
 
 def test_one_that_comes_after_many_that_were_killed_goes_on_where_they_ended(
