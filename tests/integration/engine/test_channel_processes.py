@@ -101,7 +101,7 @@ writers_items = st.lists(st.integers(0, 60) | st.integers(0, 200_000), max_size=
     readers=st.integers(1, 3),
     arrays=st.booleans(),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_numbers_and_sizes_come_through(processes, capacity, plan, readers, arrays):
     writer, reader = channel(capacity)
     takers = [processes.start(take, reader) for _ in range(readers)]

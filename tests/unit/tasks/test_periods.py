@@ -118,7 +118,6 @@ def test_a_period_that_cannot_be_is_refused(value: float | str, why: str) -> Non
 # -------------------------------------------------------------------------------------------- by a cron
 
 
-@settings(deadline=None)
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES), times, st.floats(0, 1))
 def test_a_cron_cuts_time_into_periods(expression: str, zone: str, now: float, share: float) -> None:
     check(parse_cron(expression, zone), now, share)
@@ -146,7 +145,7 @@ def _values(text: str, most: int) -> set[int]:
     return {int(value) for value in text.split(",")}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["*/20", "*/50", "0", "0,30", "15,45,59", "7"]),
     st.sampled_from(["*", "*/2", "*/3", "0", "1", "2", "0,1,2,3", "23,0,1"]),
@@ -255,7 +254,6 @@ right = ["*", "*/2", "0", "1", "2,5", "1-5/2", "29", "31", "L", "LW", "JAN", "fe
 fields = st.sampled_from(right) | st.text(alphabet="0123456789*/,-#LWMON", max_size=6)
 
 
-@settings(deadline=None)
 @given(st.lists(fields, min_size=5, max_size=5).map(" ".join) | st.text(max_size=20), times)
 @example("0 0 31 feb 1#5", 0)
 @example("*/2 1-5/2 LW * 5L", 4e9)
