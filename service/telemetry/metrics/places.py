@@ -16,7 +16,7 @@ import os
 from itertools import count
 from pathlib import Path
 
-from service.byte_locks import conflicts, request, try_apply
+from service.byte_locks import apply, conflicts, request, try_apply
 
 _LOCK, _LIVING = "place_", "gauge_live"
 # The bytes of a lock file: whose place it is, and that the gauges are theirs, not of one that had it before.
@@ -50,7 +50,7 @@ class Place:
                     gauge.unlink()
                 for kind, size in _SPACE.items():
                     _give_space(self._folder / f"{kind}_{number}.db", size)
-                try_apply(fd, _READY)
+                apply(fd, _READY)  # which nobody can have who has not the place
                 return
             os.close(fd)
 
