@@ -100,7 +100,8 @@ class Stack:
 
     def is_ready(self) -> bool:
         """Tell whether a worker can do all it is for; it says no too when a look at its store took long."""
-        return httpx.get(f"{self.url}/readyz", timeout=60).is_success
+        answer = httpx.get(f"{self.url}/readyz", timeout=60)
+        return answer.status_code == 200 and answer.json()["checks"]["store"] == "ready"
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """Return what the engine knows about containers, stopped ones too."""

@@ -25,10 +25,9 @@ from tests.postgres import PostgresServer
 
 MODULES = ("tests.e2e.jobs_tasks", "tests.e2e.busy_tasks")
 DATABASES = ("sqlite", "postgresql")
-#: Seconds that a runner may give no sign of life here, and within which its jobs are to go on. Who looks
-#: after it, and was held up for a moment, begins anew to count.
+#: Seconds that a runner may give no sign of life here, and within which its jobs are to go on.
 LEASE = 2.0
-RECOVERY = 2 * LEASE + 2.0
+RECOVERY = LEASE + 2.0
 SETTINGS = {
     "SERVICE_TASK_MODULES": ",".join(MODULES),
     "SERVICE_CPU_SLOTS": "4",

@@ -259,6 +259,7 @@ class TestCounts:
         found: dict[str, float] = {}
 
         def is_told() -> bool:
+            found.clear()
             found.update(metrics(service.url))  # by whichever worker is asked
             return value_yet(found, "jobs", state="scheduled") == 3 and value_yet(found, "runners") == 1
 

@@ -27,6 +27,7 @@ def test_a_running_service_is_alive_and_ready(client: FlaskClient) -> None:
     # A first look at the store may take long.
     wait_until(lambda: client.get("/readyz").status_code == 200)
     answer = client.get("/readyz")
+    assert answer.status_code == 200
     assert answer.get_json()["status"] == "ready"
     assert answer.get_json()["checks"]["tasks"] == len(client.get("/v1/tasks").get_json()["tasks"])
     pipelines = client.get("/v1/pipelines").get_json()["pipelines"]
