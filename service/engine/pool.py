@@ -252,6 +252,9 @@ class Pool:
                 process = PoolProcess(self._spawner, self.slots, until)  # there is another by now
         except TimeoutError:
             return None
+        except SpawnFailed:
+            self.check_open()  # closing ends the fork server
+            raise
         except OSError as error:
             raise SpawnFailed(f"no process can be had: {error.strerror}") from error
         finally:

@@ -84,6 +84,9 @@ class Service:
     def runners(self) -> list[psutil.Process]:
         """Return the processes that run jobs, the oldest first."""
         found = [process for process in self.processes() if _command(process)[-2:] == ["service", "runner"]]
+        pids = {process.pid for process in found}
+        # What a runner is just starting still has the command of the runner.
+        found = [process for process in found if _parent(process) not in pids]
         return sorted(found, key=lambda process: process.create_time())
 
     def workers(self) -> list[psutil.Process]:
@@ -171,6 +174,12 @@ def _command(process: psutil.Process) -> list[str]:
     with contextlib.suppress(psutil.Error):
         return process.cmdline()
     return []
+
+
+def _parent(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        return process.ppid()
+    return 0
 
 
 def _ports(process: psutil.Process) -> set[int]:

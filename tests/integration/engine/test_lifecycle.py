@@ -14,7 +14,7 @@ import pytest
 
 from service.engine import spawner
 from service.engine.base import Call
-from service.errors import Cancelled, ConfigurationError, Stopping
+from service.errors import Cancelled, ConfigurationError, EngineUnavailable, Stopping
 from tests.integration.engine.conftest import TASKS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,10 +199,34 @@ def test_its_fork_server_can_be_there_before_the_first_call(make_engine, run_on,
     assert run_on(engine).result("echo", value=1) == 1, "with what there was at the start"
 
 
-def test_a_fork_server_that_has_not_loaded_everything_holds_up_no_end(make_engine, tmp_path, monkeypatch):
+def test_who_waits_for_a_new_process_when_the_engine_is_closed_is_told_so(
+    make_engine, run_on, tmp_path, monkeypatch
+):
+    endless_tasks(tmp_path, monkeypatch)
+    run = run_on(make_engine(modules=["endless_tasks"]))
+    errors = []
+
+    def wait_in_vain():
+        with pytest.raises(EngineUnavailable) as caught:
+            run.result("echo", value=1)
+        errors.append(caught.type)
+
+    thread = threading.Thread(target=wait_in_vain)
+    thread.start()
+    wait_until((tmp_path / "reached").exists)
+    run.engine.close()
+    thread.join(10)
+    assert errors == [Stopping]
+
+
+def endless_tasks(folder, monkeypatch):
     endless = "import pathlib, time\npathlib.Path(__file__).with_name('reached').touch()\ntime.sleep(1000)\n"
-    (tmp_path / "endless_tasks.py").write_text(endless)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    (folder / "endless_tasks.py").write_text(endless)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def test_a_fork_server_that_has_not_loaded_everything_holds_up_no_end(make_engine, tmp_path, monkeypatch):
+    endless_tasks(tmp_path, monkeypatch)
     before = below(os.getpid())
     engine = make_engine(modules=["endless_tasks"])
     engine.warm()
