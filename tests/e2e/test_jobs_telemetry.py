@@ -52,7 +52,7 @@ SETTINGS = {
     "SERVICE_TASK_MODULES": "telling",
     "SERVICE_WEB_WORKERS": "2",
     "SERVICE_CPU_SLOTS": "2",
-    "SERVICE_JOB_LEASE": "1",
+    "SERVICE_JOB_LEASE": "3",
     "SERVICE_LOG_FORMAT": "json",
 }
 

@@ -69,7 +69,7 @@ SETTINGS = {
     "SERVICE_TASK_MODULES": "mytasks",
     "SERVICE_WEB_WORKERS": "1",
     "SERVICE_CPU_SLOTS": "4",
-    "SERVICE_JOB_LEASE": "1",
+    "SERVICE_JOB_LEASE": "2",
 }
 
 KILL, TERM, INT, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP

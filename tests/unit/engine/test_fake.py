@@ -33,7 +33,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @task()
     def wait() -> None:
-        time.sleep(0.02)
+        time.sleep(0.3)
 
     @task()
     def say() -> int:
@@ -77,7 +77,7 @@ def test_a_failure_is_one_calls_own() -> None:
 def test_a_deadline_ends_what_runs_and_does_not_start_what_waits() -> None:
     calls = [Call("wait"), Call("wait")]
 
-    ran, waited = FakeEngine().run(calls, deadline=time.monotonic() + 0.01)
+    ran, waited = FakeEngine().run(calls, deadline=time.monotonic() + 0.2)
 
     assert isinstance(ran.error, DeadlineExceeded)
     assert ran.error.started
