@@ -18,6 +18,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield place
 
 
+@pytest.mark.timeout(180)
 def test_no_job_runs_twice(place):
     service = place.serve(**SETTINGS)
 

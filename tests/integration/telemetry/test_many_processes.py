@@ -221,6 +221,7 @@ def test_a_scrape_beside_processes_that_start_and_die_never_fails(start: Callabl
     assert asked.text()[COUNT] == 16
 
 
+@pytest.mark.timeout(180)
 def test_one_that_starts_during_a_scrape_takes_a_place_that_is_free(
     start: Callable[..., Counting], folder: Path
 ) -> None:
