@@ -53,6 +53,15 @@ def gone(processes):
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
+@pytest.fixture
+def loading(tmp_path, monkeypatch):
+    """The file that is there once ``endless_tasks``, of which loading has no end, is being loaded."""
+    endless = "import pathlib, time\npathlib.Path(__file__).with_name('reached').touch()\ntime.sleep(1000)\n"
+    (tmp_path / "endless_tasks.py").write_text(endless)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path / "reached"
+
+
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT])
 @pytest.mark.parametrize("state", ["idle", "python", "c"])
 def test_pool_processes_die_with_their_owner(tmp_path, state, signum):
@@ -199,10 +208,7 @@ def test_its_fork_server_can_be_there_before_the_first_call(make_engine, run_on,
     assert run_on(engine).result("echo", value=1) == 1, "with what there was at the start"
 
 
-def test_who_waits_for_a_new_process_when_the_engine_is_closed_is_told_so(
-    make_engine, run_on, tmp_path, monkeypatch
-):
-    endless_tasks(tmp_path, monkeypatch)
+def test_who_waits_for_a_new_process_when_the_engine_is_closed_is_told_so(make_engine, run_on, loading):
     run = run_on(make_engine(modules=["endless_tasks"]))
     errors = []
 
@@ -213,24 +219,17 @@ def test_who_waits_for_a_new_process_when_the_engine_is_closed_is_told_so(
 
     thread = threading.Thread(target=wait_in_vain)
     thread.start()
-    wait_until((tmp_path / "reached").exists)
+    wait_until(loading.exists)
     run.engine.close()
     thread.join(10)
     assert errors == [Stopping]
 
 
-def endless_tasks(folder, monkeypatch):
-    endless = "import pathlib, time\npathlib.Path(__file__).with_name('reached').touch()\ntime.sleep(1000)\n"
-    (folder / "endless_tasks.py").write_text(endless)
-    monkeypatch.syspath_prepend(str(folder))
-
-
-def test_a_fork_server_that_has_not_loaded_everything_holds_up_no_end(make_engine, tmp_path, monkeypatch):
-    endless_tasks(tmp_path, monkeypatch)
+def test_a_fork_server_that_has_not_loaded_everything_holds_up_no_end(make_engine, loading, monkeypatch):
     before = below(os.getpid())
     engine = make_engine(modules=["endless_tasks"])
     engine.warm()
-    wait_until((tmp_path / "reached").exists)
+    wait_until(loading.exists)
 
     # What one is given that is stuck would be noticed, however busy the machine is.
     monkeypatch.setattr(spawner, "STUCK", 60.0)
